@@ -8,9 +8,11 @@
 extern crate alloc;
 
 pub mod domain;
+pub mod encoding;
 mod hash;
 mod ids;
 mod key;
+pub mod note;
 
 pub use hash::{Hash, HashFromSliceError};
 pub use ids::{EpochId, Height, LeafIndex, LogSize, TimeMs, View};
