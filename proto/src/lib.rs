@@ -12,7 +12,9 @@ pub mod encoding;
 mod hash;
 mod ids;
 mod key;
+pub mod log;
 pub mod note;
+pub mod status;
 
 pub use hash::{Hash, HashFromSliceError};
 pub use ids::{EpochId, Height, LeafIndex, LogSize, TimeMs, View};

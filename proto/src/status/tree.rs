@@ -1,0 +1,237 @@
+//! The tree over the status chunks: sparse, so that what was never changed takes no space.
+//!
+//! A node is defined for the tree of chunks padded with zero chunks without end, so what is stored for a range does
+//! not depend on how long the log was when it was stored. The root for a log of some size is taken over its first
+//! `chunk_count` chunks with the splits of RFC 6962, which ask only for nodes whose whole range lies within those
+//! chunks. So the padding never enters a root; it only allows a change to be carried up to [`TOP_LEVEL`] at once,
+//! and nothing has to be done when the log grows.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::{Chunk, Status, chunk_count, chunk_of};
+use crate::Hash;
+use crate::log::{
+    NodeReader, ProofError, ProveError, inclusion_proof, leaf_hash, node_hash, root_at, verify_inclusion,
+};
+
+/// Level of the highest node: 2^57 chunks hold the status of 2^64 leaves.
+pub const TOP_LEVEL: u8 = 57;
+
+/// Gives status chunks and the nodes over them, from wherever they are kept.
+pub trait StatusReader {
+    /// Why something could not be read.
+    type Error;
+
+    /// Chunk number `index`; nothing stored means all valid.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    fn chunk(&self, index: u64) -> Result<Option<Chunk>, Self::Error>;
+
+    /// Root of the full, aligned subtree number `index` of 2^`level` chunks, in the tree padded with zero chunks.
+    /// Levels are 1 to [`TOP_LEVEL`]: level 0 follows from the chunk. Nothing stored means that every chunk below is
+    /// zero.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    fn node(&self, level: u8, index: u64) -> Result<Option<Hash>, Self::Error>;
+}
+
+impl<R: StatusReader + ?Sized> StatusReader for &R {
+    type Error = R::Error;
+
+    fn chunk(&self, index: u64) -> Result<Option<Chunk>, Self::Error> {
+        (**self).chunk(index)
+    }
+
+    fn node(&self, level: u8, index: u64) -> Result<Option<Hash>, Self::Error> {
+        (**self).node(level, index)
+    }
+}
+
+/// Root of a full subtree of 2^`level` zero chunks.
+#[must_use]
+pub fn zero_root(level: u8) -> Hash {
+    (0..level).fold(leaf_hash(&Chunk::ZERO.0), |below, _| node_hash(&below, &below))
+}
+
+/// The nodes of the status tree for the log maths, with what is not stored filled in.
+struct Nodes<'a, R: ?Sized> {
+    reader: &'a R,
+    /// [`zero_root`] of each level that will be asked for.
+    zero_roots: Vec<Hash>,
+}
+
+impl<'a, R: StatusReader + ?Sized> Nodes<'a, R> {
+    fn new(reader: &'a R, level_max: u8) -> Self {
+        let lowest = leaf_hash(&Chunk::ZERO.0);
+        let all = core::iter::successors(Some(lowest), |below| Some(node_hash(below, below)));
+        Self { reader, zero_roots: all.take(usize::from(level_max) + 1).collect() }
+    }
+
+    fn of_log(reader: &'a R, log_size: u64) -> Self {
+        let level_max = chunk_count(log_size).checked_ilog2().unwrap_or(0);
+        Self::new(reader, level_max as u8)
+    }
+}
+
+impl<R: StatusReader + ?Sized> NodeReader for Nodes<'_, R> {
+    type Error = R::Error;
+
+    fn node(&self, level: u8, index: u64) -> Result<Hash, R::Error> {
+        let stored = match level {
+            0 => self.reader.chunk(index)?.map(|chunk| leaf_hash(&chunk.0)),
+            _ => self.reader.node(level, index)?,
+        };
+        Ok(stored.unwrap_or_else(|| self.zero_roots[usize::from(level)]))
+    }
+}
+
+/// The status root for a log of `log_size` leaves; that of an empty tree where there are none.
+///
+/// # Errors
+/// Those of the reader.
+pub fn status_root<R: StatusReader + ?Sized>(reader: &R, log_size: u64) -> Result<Hash, R::Error> {
+    root_at(&Nodes::of_log(reader, log_size), chunk_count(log_size))
+}
+
+/// The chunk that holds the status of leaf `index`, and its inclusion proof under the status root.
+///
+/// # Errors
+/// [`ProofError::IndexOutOfRange`] where the log has no such leaf, and those of the reader.
+pub fn status_proof<R: StatusReader + ?Sized>(
+    reader: &R,
+    index: u64,
+    log_size: u64,
+) -> Result<(Chunk, Vec<Hash>), ProveError<R::Error>> {
+    if index >= log_size {
+        return Err(ProofError::IndexOutOfRange { index, size: log_size }.into());
+    }
+    let (chunk_index, _) = chunk_of(index);
+    let chunk = reader.chunk(chunk_index).map_err(ProveError::Reader)?.unwrap_or(Chunk::ZERO);
+    let proof = inclusion_proof(&Nodes::of_log(reader, log_size), chunk_index, chunk_count(log_size))?;
+    Ok((chunk, proof))
+}
+
+/// Checks the chunk against the status root of a log of `log_size` leaves and reads the status of leaf `index`.
+///
+/// # Errors
+/// [`ProofError::IndexOutOfRange`] where the log has no such leaf; [`ProofError::StatusBeyondLog`] where the chunk is
+/// the last and has bits set for leaves that do not exist yet, which no honest quorum signs; those of
+/// [`verify_inclusion`].
+pub fn verify_status(
+    chunk: &Chunk,
+    index: u64,
+    log_size: u64,
+    proof: &[Hash],
+    root: &Hash,
+) -> Result<Status, ProofError> {
+    if index >= log_size {
+        return Err(ProofError::IndexOutOfRange { index, size: log_size });
+    }
+    let (chunk_index, position) = chunk_of(index);
+    verify_inclusion(&leaf_hash(&chunk.0), chunk_index, chunk_count(log_size), proof, root)?;
+    let (last_chunk, last_position) = chunk_of(log_size - 1);
+    if chunk_index == last_chunk && (last_position + 1..128).any(|p| chunk.get(p) != Status::Valid) {
+        return Err(ProofError::StatusBeyondLog);
+    }
+    Ok(chunk.get(position))
+}
+
+/// Chunks and nodes that differ from those of a parent state, all to be stored under the same keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatusDelta {
+    /// Chunks by index.
+    pub chunks: BTreeMap<u64, Chunk>,
+    /// Nodes by level, 1 to [`TOP_LEVEL`], and index.
+    pub nodes: BTreeMap<(u8, u64), Hash>,
+}
+
+impl StatusDelta {
+    /// Adds a delta made on top of this one: together they are one delta on the parent of this.
+    pub fn merge(&mut self, later: Self) {
+        self.chunks.extend(later.chunks);
+        self.nodes.extend(later.nodes);
+    }
+}
+
+/// What `changes`, from leaf index to new status, make of the tree behind the reader: the changed chunks and every
+/// node above them. Whether a change is allowed, and whether its leaf is in the log, is for the caller to judge.
+/// Changes that change nothing leave no trace.
+///
+/// # Errors
+/// Those of the reader.
+pub fn apply<R: StatusReader + ?Sized>(
+    reader: &R,
+    changes: &BTreeMap<u64, Status>,
+) -> Result<StatusDelta, R::Error> {
+    let chunks = changed_chunks(reader, changes)?;
+    let mut nodes = BTreeMap::new();
+    if chunks.is_empty() {
+        return Ok(StatusDelta { chunks, nodes });
+    }
+    let old = Nodes::new(reader, TOP_LEVEL);
+    let mut below: BTreeMap<u64, Hash> = chunks.iter().map(|(i, chunk)| (*i, leaf_hash(&chunk.0))).collect();
+    for level in 1..=TOP_LEVEL {
+        let child = |index: u64| match below.get(&index) {
+            Some(hash) => Ok(*hash),
+            None => old.node(level - 1, index),
+        };
+        let parents: BTreeSet<u64> = below.keys().map(|index| index / 2).collect();
+        let join = |index: u64| Ok((index, node_hash(&child(2 * index)?, &child(2 * index + 1)?)));
+        let above: BTreeMap<u64, Hash> = parents.into_iter().map(join).collect::<Result<_, _>>()?;
+        nodes.extend(above.iter().map(|(index, hash)| ((level, *index), *hash)));
+        below = above;
+    }
+    Ok(StatusDelta { chunks, nodes })
+}
+
+/// The chunks that the changes really change, as they are afterwards.
+fn changed_chunks<R: StatusReader + ?Sized>(
+    reader: &R,
+    changes: &BTreeMap<u64, Status>,
+) -> Result<BTreeMap<u64, Chunk>, R::Error> {
+    let mut chunks = BTreeMap::new();
+    let mut changes = changes.iter().peekable();
+    while let Some((first, _)) = changes.peek() {
+        let (chunk_index, _) = chunk_of(**first);
+        let old = reader.chunk(chunk_index)?.unwrap_or(Chunk::ZERO);
+        let mut new = old;
+        while let Some((index, status)) = changes.next_if(|(index, _)| chunk_of(**index).0 == chunk_index) {
+            new.set(chunk_of(*index).1, *status);
+        }
+        if new != old {
+            chunks.insert(chunk_index, new);
+        }
+    }
+    Ok(chunks)
+}
+
+/// A state not yet stored: a delta on its parent. The parent may be an overlay itself, also behind
+/// `&dyn StatusReader<Error = E>`.
+#[derive(Debug)]
+pub struct Overlay<'a, R: ?Sized> {
+    /// What differs from the parent.
+    pub delta: &'a StatusDelta,
+    /// The state below.
+    pub parent: &'a R,
+}
+
+impl<R: StatusReader + ?Sized> StatusReader for Overlay<'_, R> {
+    type Error = R::Error;
+
+    fn chunk(&self, index: u64) -> Result<Option<Chunk>, R::Error> {
+        match self.delta.chunks.get(&index) {
+            Some(chunk) => Ok(Some(*chunk)),
+            None => self.parent.chunk(index),
+        }
+    }
+
+    fn node(&self, level: u8, index: u64) -> Result<Option<Hash>, R::Error> {
+        match self.delta.nodes.get(&(level, index)) {
+            Some(hash) => Ok(Some(*hash)),
+            None => self.parent.node(level, index),
+        }
+    }
+}
