@@ -7,15 +7,40 @@
 
 extern crate alloc;
 
+mod authority;
+mod batch;
+mod codec;
 pub mod domain;
 pub mod encoding;
+mod genesis;
+mod genesis_file;
 mod hash;
+mod header;
 mod ids;
 mod key;
+mod key_file;
+mod leaf;
 pub mod log;
+mod names;
 pub mod note;
+pub mod receipt;
+mod record;
 pub mod status;
+mod wire;
 
+pub use authority::{AUTHORITIES_MAX, AUTHORITY_SET_MAX, Authority, AuthoritySet};
+pub use batch::{
+    Author, AuthorError, BATCH_AGE_MAX_MS, BATCH_MAX, BATCH_RECORDS_MAX, Batch, BatchHead, BatchId,
+    RecordLeaf,
+};
+pub use codec::DecodeError;
+pub use genesis::{DocumentType, GENESIS_MAX, Genesis, LedgerId, Parameters};
+pub use genesis_file::{AuthorityEntry, GenesisFileError, IssuerEntry, IssuerKeyEntry};
 pub use hash::{Hash, HashFromSliceError};
+pub use header::Header;
 pub use ids::{EpochId, Height, LeafIndex, LogSize, TimeMs, View};
 pub use key::{KeyError, KeyId, PublicKey, SecretKey, Signature, SignatureError};
+pub use key_file::{KeyFile, KeyFileError, KeyPurpose};
+pub use leaf::{LEAF_MAX, Leaf};
+pub use names::{AuthorityId, DocumentTypeName, IssuerId, SLUG_MAX};
+pub use record::{Anchor, Commitment, DocumentDigest, IssuerGrant, IssuerKey, Record, Salt};

@@ -43,6 +43,9 @@ pub enum ProofError {
     /// The last chunk of the status tree says something about leaves that do not exist.
     #[error("the status chunk has bits set for leaves that are not in the log")]
     StatusBeyondLog,
+    /// The proof carries other status chunks than those that hold the leaves in question.
+    #[error("the proof has other status chunks than those of its leaves")]
+    OtherChunks,
 }
 
 /// Why a proof could not be made.

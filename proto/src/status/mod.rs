@@ -4,11 +4,13 @@
 //! are those of the IETF Token Status List with two bits a status, least significant bits first. Leaves that can
 //! have no status, such as headers, stay at zero.
 
+mod proof;
 mod tree;
 
 #[cfg(test)]
 mod tests;
 
+pub use proof::{ProvenStatus, StatusProof, all_valid_root};
 pub use tree::{
     Overlay, StatusDelta, StatusReader, TOP_LEVEL, apply, status_proof, status_root, verify_status, zero_root,
 };

@@ -57,7 +57,7 @@ pub fn zero_root(level: u8) -> Hash {
 }
 
 /// The nodes of the status tree for the log maths, with what is not stored filled in.
-struct Nodes<'a, R: ?Sized> {
+pub(super) struct Nodes<'a, R: ?Sized> {
     reader: &'a R,
     /// [`zero_root`] of each level that will be asked for.
     zero_roots: Vec<Hash>,
@@ -70,7 +70,7 @@ impl<'a, R: StatusReader + ?Sized> Nodes<'a, R> {
         Self { reader, zero_roots: all.take(usize::from(level_max) + 1).collect() }
     }
 
-    fn of_log(reader: &'a R, log_size: u64) -> Self {
+    pub(super) fn of_log(reader: &'a R, log_size: u64) -> Self {
         let level_max = chunk_count(log_size).checked_ilog2().unwrap_or(0);
         Self::new(reader, level_max as u8)
     }
