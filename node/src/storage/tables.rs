@@ -1,0 +1,191 @@
+//! Every table of the store: its name, its key, its value and its order stand here and nowhere else.
+//!
+//! A table is added by adding it here; both backends then create it. A key or value is never changed in place: that
+//! is a new [`FORMAT_VERSION`](super::FORMAT_VERSION).
+
+use markstein_proto::{EpochId, Hash, Height, LeafIndex, LogSize, TimeMs};
+
+use super::table::{Fixed, KeyCodec, Table, ValueCodec, fixed_struct};
+
+/// What a backend needs to know of a table to create it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableSpec {
+    /// Name of the table.
+    pub name: &'static str,
+    /// Whether its values are large and seldom removed, so that they are better kept beside the sorted keys.
+    pub large_values: bool,
+}
+
+macro_rules! tables {
+    ($($(#[$doc:meta])* $table:ident($name:literal, $values:ident): $key:ty => $value:ty;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug)]
+            pub enum $table {}
+
+            impl Table for $table {
+                const NAME: &'static str = $name;
+                const PAGE: usize = Values::$values.page();
+                type Key = $key;
+                type Value = $value;
+            }
+        )*
+
+        /// All tables of the store.
+        pub const TABLES: &[TableSpec] =
+            &[$(TableSpec { name: $name, large_values: Values::$values.is_large() }),*];
+    };
+}
+
+tables! {
+    /// Facts about the store as a whole, one entry each. No order that matters.
+    Meta("meta", Small): MetaKey => Vec<u8>;
+    /// Header leaves, by their place in the log: as the chain, oldest first.
+    Headers("headers", Small): LeafIndex => Vec<u8>;
+    /// Where the header of each block stands in the log, by height.
+    Heights("heights", Small): Height => LeafIndex;
+    /// Canonical bytes of each batch by its id, pooled or final: written once, when the pool takes it.
+    Batches("batches", Large): Hash => Vec<u8>;
+    /// Id of the batch whose head stands at this index: final batches in the order of the log.
+    BatchAt("batch_at", Small): LeafIndex => Hash;
+    /// What became of a batch, by its id; written when it is decided and never changed.
+    Outcomes("outcomes", Small): Hash => Outcome;
+    /// Accepted batches that are not decided yet, in the order of acceptance.
+    Pool("pool", Small): u64 => PoolEntry;
+    /// Which public records hold a commitment: for each commitment its records, first one first.
+    PublicCommitments("public_commitments", Small): (Hash, LeafIndex) => ();
+    /// Merkle tiles of the log by level and index: up to 256 concatenated hashes, as in C2SP tlog-tiles.
+    Tiles("tiles", Small): (u8, u64) => Vec<u8>;
+    /// Chunks of 128 statuses by number; an absent chunk is all valid.
+    StatusChunks("status_chunks", Small): u64 => [u8; 32];
+    /// Inner nodes of the status tree by level and index; an absent node is the root of all-valid chunks.
+    StatusNodes("status_nodes", Small): (u8, u64) => Hash;
+    /// Where the grant in force of each issuer stands in the log, by issuer id (as text sorts).
+    Registry("registry", Small): String => LeafIndex;
+    /// Encoded authority sets by the epoch they hold for.
+    AuthoritySets("authority_sets", Small): EpochId => Vec<u8>;
+    /// What this node promised (its votes) and what it needs to keep the promise, in the order written.
+    Journal("journal", Small): u64 => Vec<u8>;
+    /// Finalizations that prove the chain to others, by height.
+    Finalizations("finalizations", Small): Height => Vec<u8>;
+    /// Cosignatures by the size of the log they are on, then by the cosigner's number in its authority set.
+    Cosignatures("cosignatures", Small): (LogSize, u32) => Vec<u8>;
+}
+
+/// How large the values of a table get.
+enum Values {
+    /// A few kilobytes at most.
+    Small,
+    /// Up to a megabyte.
+    Large,
+}
+
+impl Values {
+    const fn is_large(&self) -> bool {
+        matches!(self, Self::Large)
+    }
+
+    /// Entries per read of a range: a page of large values stays below 4 MiB.
+    const fn page(&self) -> usize {
+        match self {
+            Self::Small => 256,
+            Self::Large => 4,
+        }
+    }
+}
+
+/// The entries of [`Meta`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetaKey {
+    /// Version of the store's format, four bytes big-endian.
+    FormatVersion,
+    /// Id of the ledger this store holds, 32 bytes.
+    LedgerId,
+    /// The canonical genesis message.
+    Genesis,
+    /// The state after the newest final block, as far as it is in no table of its own.
+    State,
+    /// The random value that `init` also wrote beside the key: without it the journal is not this key's.
+    JournalMarker,
+}
+
+impl MetaKey {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::FormatVersion, Self::LedgerId, Self::Genesis, Self::State, Self::JournalMarker];
+
+    /// The key as it stands in the table.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FormatVersion => "format_version",
+            Self::LedgerId => "ledger_id",
+            Self::Genesis => "genesis",
+            Self::State => "state",
+            Self::JournalMarker => "journal_marker",
+        }
+    }
+}
+
+impl KeyCodec for MetaKey {
+    fn encode_key(&self) -> Vec<u8> {
+        self.as_str().as_bytes().to_vec()
+    }
+
+    fn decode_key(bytes: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|key| key.as_str().as_bytes() == bytes)
+    }
+}
+
+/// An accepted batch that waits for its decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolEntry {
+    /// The batch, whose bytes are in [`Batches`].
+    pub batch_id: Hash,
+    /// When this node accepted it.
+    pub accepted_at: TimeMs,
+}
+
+fixed_struct!(PoolEntry { batch_id: Hash, accepted_at: TimeMs });
+
+/// What became of a batch, for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is in the ledger.
+    Final {
+        /// Height of its block.
+        height: Height,
+        /// Where its head stands in the log; its records follow.
+        head_index: LeafIndex,
+    },
+    /// It will never be in the ledger.
+    Refused {
+        /// Why, as a stable code.
+        reason: u16,
+        /// When this node decided it.
+        at: TimeMs,
+    },
+}
+
+const TAG_FINAL: u8 = 1;
+const TAG_REFUSED: u8 = 2;
+
+impl ValueCodec for Outcome {
+    fn encode_value(&self) -> Vec<u8> {
+        match *self {
+            Self::Final { height, head_index } => (TAG_FINAL, (height, head_index)).encode_value(),
+            Self::Refused { reason, at } => (TAG_REFUSED, (reason, at)).encode_value(),
+        }
+    }
+
+    fn decode_value(mut bytes: &[u8]) -> Option<Self> {
+        let outcome = match u8::take(&mut bytes)? {
+            TAG_FINAL => {
+                Self::Final { height: Fixed::take(&mut bytes)?, head_index: Fixed::take(&mut bytes)? }
+            }
+            TAG_REFUSED => Self::Refused { reason: Fixed::take(&mut bytes)?, at: Fixed::take(&mut bytes)? },
+            _ => return None,
+        };
+        bytes.is_empty().then_some(outcome)
+    }
+}
