@@ -1,2 +1,20 @@
-//! Node.
+//! The node of the Markstein ledger.
+//!
+//! From the wire to the disk and back: a submission is checked and made durable in the [`pool`], cut into blocks,
+//! executed and stored by the [`ledger`], cosigned, and answered with receipts by the [`api`].
+
+pub mod api;
+pub mod chain;
+pub mod clock;
+pub mod config;
+pub mod files;
+pub mod finality;
+pub mod ledger;
+pub mod metrics;
+pub mod pool;
+pub mod refusal;
+pub mod sequencer;
+pub mod server;
+pub mod setup;
+pub mod shutdown;
 pub mod storage;

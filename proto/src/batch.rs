@@ -211,6 +211,16 @@ impl Batch {
         Ok(batch)
     }
 
+    /// Splits the bytes of a batch that was checked before into the leaves of its head and records, without
+    /// checking them again.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where the bytes are no batch at all.
+    pub fn split(bytes: impl Into<Bytes>) -> Result<(Bytes, Vec<Bytes>), DecodeError> {
+        let message = wire::Batch::decode(bytes.into()).map_err(|_| DecodeError::Malformed("batch"))?;
+        Ok((message.head, message.records))
+    }
+
     /// Signs records as a batch of an issuer.
     ///
     /// # Errors

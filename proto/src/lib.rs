@@ -43,4 +43,5 @@ pub use key::{KeyError, KeyId, PublicKey, SecretKey, Signature, SignatureError};
 pub use key_file::{KeyFile, KeyFileError, KeyPurpose};
 pub use leaf::{LEAF_MAX, Leaf};
 pub use names::{AuthorityId, DocumentTypeName, IssuerId, SLUG_MAX};
+pub use prost::bytes::Bytes;
 pub use record::{Anchor, Commitment, DocumentDigest, IssuerGrant, IssuerKey, Record, Salt};

@@ -86,6 +86,11 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// What stands in `table` cannot be: `reason` says what and why.
+    pub(crate) fn corrupt(table: &'static str, reason: impl Into<String>) -> Self {
+        Self::Corrupt { table, reason: reason.into() }
+    }
+
     /// Whether the data on the disk is not what was written, so that trying again cannot help.
     #[must_use]
     pub const fn is_corruption(&self) -> bool {

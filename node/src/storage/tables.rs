@@ -103,8 +103,8 @@ pub enum MetaKey {
     LedgerId,
     /// The canonical genesis message.
     Genesis,
-    /// The state after the newest final block, as far as it is in no table of its own.
-    State,
+    /// Largest size of the log that this node cosigned, eight bytes big-endian: it never cosigns a smaller one.
+    CosignedSize,
     /// The random value that `init` also wrote beside the key: without it the journal is not this key's.
     JournalMarker,
 }
@@ -112,7 +112,7 @@ pub enum MetaKey {
 impl MetaKey {
     /// All of them.
     pub const ALL: [Self; 5] =
-        [Self::FormatVersion, Self::LedgerId, Self::Genesis, Self::State, Self::JournalMarker];
+        [Self::FormatVersion, Self::LedgerId, Self::Genesis, Self::CosignedSize, Self::JournalMarker];
 
     /// The key as it stands in the table.
     #[must_use]
@@ -121,7 +121,7 @@ impl MetaKey {
             Self::FormatVersion => "format_version",
             Self::LedgerId => "ledger_id",
             Self::Genesis => "genesis",
-            Self::State => "state",
+            Self::CosignedSize => "cosigned_size",
             Self::JournalMarker => "journal_marker",
         }
     }

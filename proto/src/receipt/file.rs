@@ -1,7 +1,8 @@
 //! The receipt as JSON: `<document>.markstein.json`.
 //!
 //! Bytes are canonical base64 (RFC 4648 section 4, padded). A list of hashes is the base64 of the hashes one after
-//! the other. Entries that are unknown or stand there twice are refused.
+//! the other. Entries that are unknown or stand there twice are refused, and so is another JSON value that would be
+//! read as the same receipt: a list in place of an object, `null`, an empty list of handovers.
 
 use alloc::{
     string::{String, ToString},
@@ -9,6 +10,7 @@ use alloc::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     AUTHORITY_SET_MAX, Hash, LEAF_MAX, LeafIndex, Salt,
@@ -91,6 +93,11 @@ impl Receipt {
             return Err(ReceiptError::UnknownFormat(format.chars().take(64).collect()));
         }
         let file: File = serde_json::from_slice(json).map_err(malformed)?;
+        // Serde would also read a list as an object and `null` as an absent entry.
+        let value: Value = serde_json::from_slice(json).map_err(malformed)?;
+        if serde_json::to_value(&file).map_err(malformed)? != value {
+            return Err(ReceiptError::Malformed("its parts are objects, and what is empty is left out".into()));
+        }
         if file.handovers.len() > HANDOVERS_MAX || file.status.chunks.len() > 2 {
             return Err(ReceiptError::Malformed("more parts than a receipt can have".into()));
         }

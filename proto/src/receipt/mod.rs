@@ -6,8 +6,6 @@
 
 mod error;
 mod file;
-#[cfg(test)]
-mod tests;
 mod verify;
 
 pub use error::{NotVerified, ReceiptError};

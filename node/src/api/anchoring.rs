@@ -1,0 +1,189 @@
+//! `markstein.v1.Anchoring`: agencies write.
+
+use std::{pin::Pin, sync::Arc};
+
+use markstein_proto::{Batch, BatchId, Hash, Leaf};
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Code, Request, Response, Status};
+
+use super::{
+    Context, blocking, error,
+    schema::{
+        self, Accepted, BatchState, Refused, SubmitRequest, SubmitResponse, Unknown, WatchRequest,
+        anchoring_server::Anchoring, batch_state::State as Wire,
+    },
+    storage_status,
+};
+use crate::{
+    finality::Finality,
+    pool::{Pool, Submitted},
+    refusal::RefusedReason,
+    storage::{
+        Read, StorageError,
+        tables::{Headers, Heights, Outcome, Outcomes},
+    },
+};
+
+/// Batches one call may watch.
+const WATCHED_MAX: usize = 1000;
+
+#[derive(Debug)]
+pub(super) struct AnchoringService(pub(super) Context);
+
+#[tonic::async_trait]
+impl Anchoring for AnchoringService {
+    async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
+        let id = self.take(request.into_inner()).await?;
+        let state = self.state(id).await?;
+        Ok(Response::new(SubmitResponse { state: Some(state) }))
+    }
+
+    async fn submit_and_wait(
+        &self,
+        request: Request<SubmitRequest>,
+    ) -> Result<Response<SubmitResponse>, Status> {
+        let mut finality = self.0.finality.clone();
+        let id = self.take(request.into_inner()).await?;
+        loop {
+            let state = self.state(id).await?;
+            if is_decided(&state) {
+                return Ok(Response::new(SubmitResponse { state: Some(state) }));
+            }
+            if !finality.changed().await {
+                return Err(stopping());
+            }
+        }
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<BatchState, Status>> + Send>>;
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let ids = request.into_inner().batch_ids;
+        if ids.is_empty() || ids.len() > WATCHED_MAX {
+            return Err(error::invalid(format!("watch 1 to {WATCHED_MAX} batches")));
+        }
+        let parse = |id: &Vec<u8>| Hash::try_from(id.as_slice()).map(BatchId);
+        let ids: Vec<BatchId> = ids
+            .iter()
+            .map(parse)
+            .collect::<Result<_, _>>()
+            .map_err(|_| error::invalid("a batch id has 32 bytes"))?;
+        let (sender, receiver) = mpsc::channel(64);
+        tokio::spawn(watch(self.0.finality.clone(), self.0.pool.clone(), ids, sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+impl AnchoringService {
+    /// Checks a submission and makes it durable.
+    async fn take(&self, request: SubmitRequest) -> Result<BatchId, Status> {
+        let batch = blocking(move || Batch::decode(request.batch).map_err(|e| error::malformed(&e))).await;
+        let batch = batch.inspect_err(|_| self.0.metrics.submission("MALFORMED"))?;
+        let id = batch.id();
+        match self.0.pool.submit(Arc::new(batch)).await {
+            Ok(Submitted::Accepted) => self.0.metrics.submission("ACCEPTED"),
+            Ok(Submitted::Decided(_)) => self.0.metrics.submission("DECIDED"),
+            Err(refused) => {
+                let (status, reason) = error::submit(&refused);
+                self.0.metrics.submission(reason);
+                return Err(status);
+            }
+        }
+        Ok(id)
+    }
+
+    async fn state(&self, id: BatchId) -> Result<BatchState, Status> {
+        let (finality, pool) = (self.0.finality.clone(), self.0.pool.clone());
+        blocking(move || batch_state(&finality, &pool, id).map_err(|e| storage_status(&e))).await
+    }
+}
+
+fn stopping() -> Status {
+    error::retry(
+        Code::Unavailable,
+        "STOPPING",
+        "this node is stopping: ask another one, or again when it is back",
+    )
+}
+
+const fn is_decided(state: &BatchState) -> bool {
+    matches!(state.state, Some(Wire::Final(_) | Wire::Refused(_)))
+}
+
+/// What is known of a batch. The pool is asked before the store: a decided batch leaves it after the store knows.
+fn batch_state(finality: &Finality, pool: &Pool, id: BatchId) -> Result<BatchState, StorageError> {
+    let pooled = pool.contains(&id);
+    let (_, view) = finality.snapshot()?;
+    let state = match view.get::<Outcomes>(&id.0)? {
+        Some(outcome) => decided(&view, outcome)?,
+        None if pooled => Wire::Accepted(Accepted {}),
+        None => Wire::Unknown(Unknown {}),
+    };
+    Ok(BatchState { batch_id: id.0.0.to_vec(), state: Some(state) })
+}
+
+fn decided<R: Read>(read: &R, outcome: Outcome) -> Result<Wire, StorageError> {
+    match outcome {
+        Outcome::Final { height, head_index } => {
+            let missing =
+                |what| StorageError::corrupt("headers", format!("{what} of block {height} is missing"));
+            let index = read.get::<Heights>(&height)?.ok_or_else(|| missing("the place"))?;
+            let leaf = read.get::<Headers>(&index)?.ok_or_else(|| missing("the header"))?;
+            let header = Leaf::decode(&leaf)
+                .and_then(Leaf::into_header)
+                .map_err(|e| StorageError::corrupt("headers", e.to_string()))?;
+            let record_count = crate::ledger::record_count(read, head_index)?;
+            Ok(Wire::Final(schema::Final {
+                height: height.0,
+                head_index: head_index.0,
+                record_count,
+                time_ms: header.time.0,
+            }))
+        }
+        Outcome::Refused { reason, .. } => {
+            let reason = RefusedReason::from_code(reason)
+                .ok_or_else(|| StorageError::corrupt("outcomes", format!("unknown reason {reason}")))?;
+            Ok(Wire::Refused(Refused { reason: reason.as_str().into(), message: reason.sentence().into() }))
+        }
+    }
+}
+
+/// Sends the state of each batch now and whenever it changes, until all are decided or nobody listens.
+async fn watch(
+    mut finality: Finality,
+    pool: Pool,
+    ids: Vec<BatchId>,
+    sender: mpsc::Sender<Result<BatchState, Status>>,
+) {
+    let mut open: Vec<(BatchId, Option<BatchState>)> = ids.into_iter().map(|id| (id, None)).collect();
+    while !open.is_empty() {
+        let mut still = Vec::with_capacity(open.len());
+        for (id, before) in open {
+            let (finality, pool) = (finality.clone(), pool.clone());
+            let state =
+                blocking(move || batch_state(&finality, &pool, id).map_err(|e| storage_status(&e))).await;
+            let Ok(state) = state else {
+                let _ = sender.send(state).await;
+                return;
+            };
+            let decided = is_decided(&state);
+            if before.as_ref() != Some(&state) && sender.send(Ok(state.clone())).await.is_err() {
+                return;
+            }
+            if !decided {
+                still.push((id, Some(state)));
+            }
+        }
+        open = still;
+        let changed = tokio::select! {
+            changed = finality.changed(), if !open.is_empty() => changed,
+            () = sender.closed() => return,
+            else => return,
+        };
+        if !changed {
+            let _ = sender.send(Err(stopping())).await;
+            return;
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! `markstein.v1.Ledger`: anybody reads the log.
+
+use std::pin::Pin;
+
+use markstein_proto::{Hash, Height, LeafIndex, LogSize, log::ProveError, log::leaf_hash};
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Code, Request, Response, Status};
+
+use super::{
+    Context, blocking, error,
+    schema::{
+        GetBlockRequest, GetBlockResponse, GetCheckpointRequest, GetCheckpointResponse,
+        GetConsistencyProofRequest, GetConsistencyProofResponse, GetGenesisRequest, GetGenesisResponse,
+        LeafEntry, ListRecordsRequest, ListRecordsResponse, WatchBlocksRequest, ledger_server::Ledger,
+    },
+    storage_status,
+};
+use crate::{
+    finality::Finality,
+    ledger::{State, block_at, consistency, leaves_from, newest_checkpoint},
+};
+
+/// Leaves of one answer.
+const LEAVES_MAX: u32 = 1000;
+/// Leaves where the request does not say.
+const LEAVES_DEFAULT: u32 = 100;
+/// An answer of leaves ends once it has this many bytes.
+const LEAVES_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+#[derive(Debug)]
+pub(super) struct LedgerService(pub(super) Context);
+
+#[tonic::async_trait]
+impl Ledger for LedgerService {
+    async fn get_genesis(
+        &self,
+        _: Request<GetGenesisRequest>,
+    ) -> Result<Response<GetGenesisResponse>, Status> {
+        Ok(Response::new(GetGenesisResponse { genesis: self.0.genesis.encode() }))
+    }
+
+    async fn get_checkpoint(
+        &self,
+        _: Request<GetCheckpointRequest>,
+    ) -> Result<Response<GetCheckpointResponse>, Status> {
+        let context = self.0.clone();
+        let checkpoint = blocking(move || {
+            let (state, view) = context.finality.snapshot().map_err(|e| storage_status(&e))?;
+            newest_checkpoint(&view, &*state, &context.genesis.origin).map_err(|e| storage_status(&e))
+        })
+        .await?
+        .ok_or_else(|| {
+            let message = "no checkpoint has a quorum of cosignatures yet: try again in a moment";
+            error::retry(Code::Unavailable, "NO_CHECKPOINT", message)
+        })?;
+        Ok(Response::new(GetCheckpointResponse { checkpoint: checkpoint.full.to_string() }))
+    }
+
+    async fn get_consistency_proof(
+        &self,
+        request: Request<GetConsistencyProofRequest>,
+    ) -> Result<Response<GetConsistencyProofResponse>, Status> {
+        let GetConsistencyProofRequest { old_size, new_size } = request.into_inner();
+        let finality = self.0.finality.clone();
+        let hashes = blocking(move || {
+            let (state, view) = finality.snapshot().map_err(|e| storage_status(&e))?;
+            let size = state.tip().size;
+            if old_size == 0 || old_size > new_size || new_size > size.0 {
+                return Err(error::invalid(format!("sizes must rise from 1 to {size}, the size of the log")));
+            }
+            consistency(&view, LogSize(old_size), LogSize(new_size)).map_err(|e| match e {
+                ProveError::Request(e) => error::invalid(e.to_string()),
+                ProveError::Reader(e) => {
+                    tracing::error!("a consistency proof failed: {e}");
+                    error::status(
+                        Code::Internal,
+                        "STORAGE",
+                        "this node cannot read its store: try another one",
+                    )
+                }
+            })
+        })
+        .await?;
+        let hashes = hashes.iter().map(|h: &Hash| h.0.to_vec()).collect();
+        Ok(Response::new(GetConsistencyProofResponse { hashes }))
+    }
+
+    async fn list_records(
+        &self,
+        request: Request<ListRecordsRequest>,
+    ) -> Result<Response<ListRecordsResponse>, Status> {
+        let ListRecordsRequest { first_index, limit } = request.into_inner();
+        let limit = match limit {
+            0 => LEAVES_DEFAULT,
+            1..=LEAVES_MAX => limit,
+            _ => return Err(error::invalid(format!("ask for {LEAVES_MAX} leaves at most"))),
+        };
+        let finality = self.0.finality.clone();
+        let leaves = blocking(move || {
+            let (_, view) = finality.snapshot().map_err(|e| storage_status(&e))?;
+            leaves_from(&view, LeafIndex(first_index), limit as usize, LEAVES_BYTES_MAX)
+                .map_err(|e| storage_status(&e))
+        })
+        .await?;
+        let leaves = leaves.into_iter().map(|(index, leaf)| LeafEntry { index: index.0, leaf }).collect();
+        Ok(Response::new(ListRecordsResponse { leaves }))
+    }
+
+    async fn get_block(
+        &self,
+        request: Request<GetBlockRequest>,
+    ) -> Result<Response<GetBlockResponse>, Status> {
+        let height = Height(request.into_inner().height);
+        let block = read_block(self.0.finality.clone(), height).await?.ok_or_else(|| {
+            error::status(Code::NotFound, "NOT_FOUND", format!("there is no final block {height} yet"))
+        })?;
+        Ok(Response::new(block))
+    }
+
+    type WatchBlocksStream = Pin<Box<dyn Stream<Item = Result<GetBlockResponse, Status>> + Send>>;
+
+    async fn watch_blocks(
+        &self,
+        request: Request<WatchBlocksRequest>,
+    ) -> Result<Response<Self::WatchBlocksStream>, Status> {
+        let from = Height(request.into_inner().from_height);
+        let (sender, receiver) = mpsc::channel(2);
+        tokio::spawn(watch_blocks(self.0.finality.clone(), from, sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+async fn read_block(finality: Finality, height: Height) -> Result<Option<GetBlockResponse>, Status> {
+    blocking(move || {
+        let (_, view) = finality.snapshot().map_err(|e| storage_status(&e))?;
+        let block = block_at(&view, height).map_err(|e| storage_status(&e))?;
+        Ok(block.map(|block| GetBlockResponse {
+            height: height.0,
+            block_id: leaf_hash(&block.header).0.to_vec(),
+            header: block.header,
+            batches: block.batches,
+        }))
+    })
+    .await
+}
+
+/// Sends each final block from a height on, as it becomes final, until nobody listens or the node stops.
+async fn watch_blocks(
+    mut finality: Finality,
+    mut next: Height,
+    sender: mpsc::Sender<Result<GetBlockResponse, Status>>,
+) {
+    loop {
+        match read_block(finality.clone(), next).await {
+            Ok(Some(block)) => {
+                if sender.send(Ok(block)).await.is_err() {
+                    return;
+                }
+                next = Height(next.0.saturating_add(1));
+            }
+            Ok(None) => {
+                let changed = tokio::select! {
+                    changed = finality.changed() => changed,
+                    () = sender.closed() => return,
+                };
+                if !changed {
+                    return;
+                }
+            }
+            Err(status) => {
+                let _ = sender.send(Err(status)).await;
+                return;
+            }
+        }
+    }
+}

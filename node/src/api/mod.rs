@@ -1,0 +1,141 @@
+//! The API: gRPC and gRPC-web on one port, and the operators' listener. Only this module sees tonic and axum.
+//!
+//! Bytes come in here and are checked before anything else sees them; nothing of tonic's types goes further in.
+
+mod anchoring;
+mod error;
+mod ledger;
+mod operations;
+mod operator;
+#[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications)]
+mod schema {
+    tonic::include_proto!("markstein.v1");
+    pub(super) const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/services.bin"));
+}
+mod verification;
+
+use std::{sync::Arc, time::Instant};
+
+use axum::Router;
+use markstein_proto::{AuthorityId, BATCH_MAX, Genesis};
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+
+use crate::{clock::Clock, finality::Finality, metrics::Metrics, pool::Pool, storage::StorageError};
+
+/// Longest request: a batch and its frame.
+const REQUEST_MAX: usize = BATCH_MAX + 64 * 1024;
+/// Longest answer: a block of 4 MiB and its frame.
+const ANSWER_MAX: usize = 5 * 1024 * 1024;
+
+/// What the services work on.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The trust root.
+    pub genesis: Arc<Genesis>,
+    /// The authority that runs this node.
+    pub authority: AuthorityId,
+    /// The newest final state.
+    pub finality: Finality,
+    /// The pool.
+    pub pool: Pool,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// When the node started.
+    pub started: Instant,
+}
+
+/// Tells the health service that the node stops taking submissions.
+#[derive(Clone)]
+pub struct Health(tonic_health::server::HealthReporter);
+
+impl std::fmt::Debug for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Health")
+    }
+}
+
+/// The services health is told of, the whole server first.
+const SERVICES: [&str; 5] = [
+    "",
+    "markstein.v1.Anchoring",
+    "markstein.v1.Verification",
+    "markstein.v1.Ledger",
+    "markstein.v1.Operations",
+];
+
+impl Health {
+    /// Sets what health answers for every service.
+    pub async fn set_serving(&self, serving: bool) {
+        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in SERVICES {
+            self.0.set_service_status(service, status).await;
+        }
+    }
+}
+
+/// The public routes and the health they show. Health starts as not serving.
+///
+/// # Errors
+/// Where the built-in service descriptors are damaged, which a build does not produce.
+pub async fn public(context: &Context) -> Result<(Router, Health), tonic_reflection::server::Error> {
+    use schema::{
+        anchoring_server::AnchoringServer, ledger_server::LedgerServer, operations_server::OperationsServer,
+        verification_server::VerificationServer,
+    };
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    let health = Health(reporter);
+    health.set_serving(false).await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(schema::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let service = |context: &Context| context.clone();
+    let routes = Routes::new(
+        AnchoringServer::new(anchoring::AnchoringService(service(context)))
+            .max_decoding_message_size(REQUEST_MAX),
+    )
+    .add_service(VerificationServer::new(verification::VerificationService(service(context))))
+    .add_service(
+        LedgerServer::new(ledger::LedgerService(service(context))).max_encoding_message_size(ANSWER_MAX),
+    )
+    .add_service(OperationsServer::new(operations::OperationsService {
+        context: service(context),
+        peers: false,
+    }))
+    .add_service(health_service)
+    .add_service(reflection);
+    let router = routes.prepare().into_axum_router().layer(tonic_web::GrpcWebLayer::new()).reset_fallback();
+    Ok((router, health))
+}
+
+/// The operators' routes: `/metrics`, and Operations with peers.
+#[must_use]
+pub fn operator(context: &Context) -> Router {
+    use schema::operations_server::OperationsServer;
+    let service = operations::OperationsService { context: context.clone(), peers: true };
+    let grpc = Routes::new(OperationsServer::new(service)).prepare().into_axum_router().reset_fallback();
+    operator::routes(context).merge(grpc)
+}
+
+/// Runs a read of the store where blocking is allowed.
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, tonic::Status> + Send + 'static,
+) -> Result<T, tonic::Status> {
+    tokio::task::spawn_blocking(read).await.map_err(|e| {
+        tracing::error!("a request failed in an unforeseen way: {e}");
+        error::status(tonic::Code::Internal, "INTERNAL", "this node failed to answer: try another one")
+    })?
+}
+
+/// Our own disk failed: the caller is told no details.
+fn storage_status(error: &StorageError) -> tonic::Status {
+    tracing::error!("the store failed a request: {error}");
+    error::status(
+        tonic::Code::Internal,
+        "STORAGE",
+        "this node cannot read its store: try another one, and tell its operator",
+    )
+}

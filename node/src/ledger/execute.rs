@@ -1,0 +1,215 @@
+//! Execution: the header and the effects of a block, as a pure function of its parent's state and its batches.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use markstein_proto::{
+    Batch, BatchId, EpochId, Hash, Header, Leaf, LeafIndex, LogSize, Record, TimeMs, View,
+    log::{self, Frontier, tile::NodePlace},
+    status::{StatusDelta, status_root},
+};
+
+use super::{BatchRefusal, Rules, State, check_batch};
+use crate::storage::StorageError;
+
+/// Most bytes of the batches of a block.
+pub const BLOCK_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most records of a block.
+pub const BLOCK_RECORDS_MAX: usize = 50_000;
+
+/// Whose turn a block is, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// The epoch.
+    pub epoch: EpochId,
+    /// The view.
+    pub view: View,
+    /// Number of the leader in the epoch's authority set.
+    pub proposer: u32,
+    /// The leader's clock; must be later than the parent's time.
+    pub time: TimeMs,
+}
+
+/// A block and all it changes. Nothing of it is stored yet.
+#[derive(Clone, Debug)]
+pub struct ExecutedBlock {
+    /// The header.
+    pub header: Header,
+    /// Its canonical leaf.
+    pub header_leaf: Vec<u8>,
+    /// The batches in order, each with the place of its head.
+    pub batches: Vec<(LeafIndex, Arc<Batch>)>,
+    /// The log with this block.
+    pub frontier: Frontier,
+    /// Log nodes completed by this block that stand in tiles: tile level, index within the level, hash; in order.
+    pub tile_hashes: Vec<(u8, u64, Hash)>,
+    /// Status changes.
+    pub status: StatusDelta,
+    /// Newest grants by issuer.
+    pub grants: BTreeMap<String, LeafIndex>,
+    /// Public commitments and their records.
+    pub public: Vec<(Hash, LeafIndex)>,
+}
+
+/// Why a block is not one of this ledger.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidBlock {
+    /// Not later than its parent.
+    #[error("the block's time is not later than its parent's")]
+    Time,
+    /// Of another epoch than the parent's state calls for.
+    #[error("the block is of another epoch")]
+    Epoch,
+    /// Larger than allowed.
+    #[error("the block has more than 4 MiB or 50,000 records")]
+    TooLarge,
+    /// One batch in it twice.
+    #[error("the block holds batch {0} twice")]
+    Twice(BatchId),
+    /// A batch that may not be written.
+    #[error("batch {id}: {refusal}")]
+    Batch {
+        /// Which.
+        id: BatchId,
+        /// Why.
+        refusal: BatchRefusal,
+    },
+}
+
+/// Why a block could not be executed: it is invalid, or our store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// Whoever made the block is to blame.
+    #[error(transparent)]
+    Invalid(#[from] InvalidBlock),
+    /// Our disk is.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Executes `batches` as one block on `state`. The result depends on the arguments alone.
+///
+/// # Errors
+/// See [`ExecuteError`].
+pub fn execute(
+    state: &dyn State,
+    rules: &Rules,
+    turn: Turn,
+    batches: Vec<Arc<Batch>>,
+) -> Result<ExecutedBlock, ExecuteError> {
+    check_turn(state, turn)?;
+    check_batches(state, rules, turn.time, &batches)?;
+    let first_index = LeafIndex(state.tip().size.0);
+    let mut log = Appended::new(state.frontier().clone());
+    let placed: Vec<_> = batches.into_iter().map(|batch| (log.append(&batch), batch)).collect();
+    let (size_before, root_before) = (LogSize(log.frontier.size()), log.frontier.root());
+    let header = Header {
+        epoch: turn.epoch,
+        height: state.tip().height.next(),
+        view: turn.view,
+        parent: state.tip().block_id,
+        time: turn.time,
+        proposer: turn.proposer,
+        first_index,
+        size_before,
+        root_before,
+        status_root: status_root(state, size_before.0)?,
+        authority_set: state.authorities().hash(),
+    };
+    Ok(finish(header, placed, log))
+}
+
+/// Puts the parts of a block together and closes the log with its header.
+pub(super) fn finish(
+    header: Header,
+    batches: Vec<(LeafIndex, Arc<Batch>)>,
+    mut log: Appended,
+) -> ExecutedBlock {
+    let header_leaf = Leaf::Header(header.clone()).encode();
+    log.push(log::leaf_hash(&header_leaf));
+    let (mut grants, mut public) = (BTreeMap::new(), Vec::new());
+    for (head, batch) in &batches {
+        for (index, leaf) in (head.0 + 1..).map(LeafIndex).zip(batch.records()) {
+            match &leaf.record {
+                Record::Anchor(anchor) if anchor.public => public.push((anchor.commitment.0, index)),
+                Record::Anchor(_) => {}
+                Record::IssuerGrant(grant) => {
+                    grants.insert(grant.issuer.to_string(), index);
+                }
+            }
+        }
+    }
+    ExecutedBlock {
+        header,
+        header_leaf,
+        batches,
+        frontier: log.frontier,
+        tile_hashes: log.tile_hashes,
+        status: StatusDelta::default(),
+        grants,
+        public,
+    }
+}
+
+fn check_turn(state: &dyn State, turn: Turn) -> Result<(), InvalidBlock> {
+    if turn.time <= state.tip().time {
+        Err(InvalidBlock::Time)
+    } else if turn.epoch == state.authorities().epoch() {
+        Ok(())
+    } else {
+        Err(InvalidBlock::Epoch)
+    }
+}
+
+fn check_batches(
+    state: &dyn State,
+    rules: &Rules,
+    time: TimeMs,
+    batches: &[Arc<Batch>],
+) -> Result<(), ExecuteError> {
+    let bytes: usize = batches.iter().map(|b| b.bytes().len()).sum();
+    let records: usize = batches.iter().map(|b| b.records().len()).sum();
+    if bytes > BLOCK_BYTES_MAX || records > BLOCK_RECORDS_MAX {
+        return Err(InvalidBlock::TooLarge.into());
+    }
+    let mut seen = BTreeSet::new();
+    for batch in batches {
+        let id = batch.id();
+        if !seen.insert(id) {
+            return Err(InvalidBlock::Twice(id).into());
+        }
+        check_batch(state, rules, batch, time)?.map_err(|refusal| InvalidBlock::Batch { id, refusal })?;
+    }
+    Ok(())
+}
+
+/// A log as it grows by a block.
+pub(super) struct Appended {
+    pub(super) frontier: Frontier,
+    tile_hashes: Vec<(u8, u64, Hash)>,
+}
+
+impl Appended {
+    pub(super) const fn new(frontier: Frontier) -> Self {
+        Self { frontier, tile_hashes: Vec::new() }
+    }
+
+    /// Appends head and records; tells where the head stands.
+    pub(super) fn append(&mut self, batch: &Batch) -> LeafIndex {
+        let head = LeafIndex(self.frontier.size());
+        batch.leaf_hashes().for_each(|hash| self.push(hash));
+        head
+    }
+
+    fn push(&mut self, hash: Hash) {
+        let tile_hashes = &mut self.tile_hashes;
+        self.frontier.push_with(hash, |level, index, hash| {
+            let place = NodePlace::of(level, index);
+            if place.count == 1 {
+                tile_hashes.push((place.tile_level, index, hash));
+            }
+        });
+    }
+}

@@ -1,0 +1,173 @@
+//! From a place in the log, a height or a batch id to the bytes.
+
+use std::ops::RangeInclusive;
+
+use markstein_proto::{Batch, BatchId, DecodeError, Hash, Height, LeafIndex};
+
+use crate::storage::{
+    Read, StorageError,
+    tables::{BatchAt, Batches, Headers, Heights, Outcome, Outcomes},
+};
+
+/// Why something could not be looked up.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// There is no such thing, or not yet.
+    #[error("{0}")]
+    NotFound(String),
+    /// Our disk is to blame.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// A final batch: its leaves as they stand in the log.
+#[derive(Debug)]
+pub struct PlacedBatch {
+    /// Its id.
+    pub id: BatchId,
+    /// Where its head stands.
+    pub head_index: LeafIndex,
+    /// The head's leaf.
+    pub head: markstein_proto::Bytes,
+    /// The records' leaves.
+    pub records: Vec<markstein_proto::Bytes>,
+}
+
+impl PlacedBatch {
+    fn read<R: Read>(read: &R, head_index: LeafIndex, id: Hash) -> Result<Self, StorageError> {
+        let bytes = batch_bytes(read, &id)?;
+        let (head, records) = Batch::split(bytes).map_err(|e| damaged(&id, &e))?;
+        Ok(Self { id: BatchId(id), head_index, head, records })
+    }
+
+    /// Where its records stand.
+    #[must_use]
+    pub const fn indices(&self) -> RangeInclusive<u64> {
+        self.head_index.0 + 1..=self.head_index.0 + self.records.len() as u64
+    }
+}
+
+fn damaged(id: &Hash, error: &DecodeError) -> StorageError {
+    StorageError::corrupt("batches", format!("batch {id} is damaged: {error}"))
+}
+
+fn batch_bytes<R: Read>(read: &R, id: &Hash) -> Result<Vec<u8>, StorageError> {
+    read.get::<Batches>(id)?.ok_or_else(|| StorageError::corrupt("batches", format!("batch {id} is missing")))
+}
+
+/// The final batch whose leaves include this place, if it is a batch's.
+pub(super) fn batch_around<R: Read>(read: &R, index: LeafIndex) -> Result<Option<PlacedBatch>, StorageError> {
+    let Some((head_index, id)) = read.last_at_or_below::<BatchAt>(&index)? else { return Ok(None) };
+    let batch = PlacedBatch::read(read, head_index, id)?;
+    Ok((index.0 <= *batch.indices().end()).then_some(batch))
+}
+
+/// The leaf at a place of the final log.
+///
+/// # Errors
+/// The store's.
+pub fn leaf_at<R: Read>(read: &R, index: LeafIndex) -> Result<Option<Vec<u8>>, StorageError> {
+    Ok(leaves_from(read, index, 1, usize::MAX)?.pop().map(|(_, leaf)| leaf))
+}
+
+/// Leaves from a place on: at most `limit`, and no more once their bytes exceed `bytes_max`.
+///
+/// # Errors
+/// The store's.
+pub fn leaves_from<R: Read>(
+    read: &R,
+    first: LeafIndex,
+    limit: usize,
+    bytes_max: usize,
+) -> Result<Vec<(LeafIndex, Vec<u8>)>, StorageError> {
+    let (mut leaves, mut bytes, mut next) = (Vec::new(), 0, first);
+    let mut batch: Option<PlacedBatch> = None;
+    while leaves.len() < limit && bytes <= bytes_max {
+        if batch.as_ref().is_none_or(|b| next.0 > *b.indices().end()) {
+            batch = batch_around(read, next)?;
+        }
+        let leaf = match &batch {
+            Some(b) if next == b.head_index => b.head.to_vec(),
+            Some(b) => b.records[(next.0 - b.head_index.0 - 1) as usize].to_vec(),
+            None => match read.get::<Headers>(&next)? {
+                Some(leaf) => leaf,
+                None => break,
+            },
+        };
+        bytes += leaf.len();
+        leaves.push((next, leaf));
+        next = next.next();
+    }
+    Ok(leaves)
+}
+
+/// Where record number `position` of a batch stands.
+///
+/// # Errors
+/// [`LookupError::NotFound`] where the batch is not final or has fewer records.
+pub fn record_of_batch<R: Read>(read: &R, id: &BatchId, position: u32) -> Result<LeafIndex, LookupError> {
+    let batch = final_batch(read, id)?;
+    if (position as usize) < batch.records.len() {
+        Ok(LeafIndex(batch.head_index.0 + 1 + u64::from(position)))
+    } else {
+        Err(LookupError::NotFound(format!("batch {id} has {} records, numbered from 0", batch.records.len())))
+    }
+}
+
+/// A batch of the final log by its id.
+pub(super) fn final_batch<R: Read>(read: &R, id: &BatchId) -> Result<PlacedBatch, LookupError> {
+    match read.get::<Outcomes>(&id.0)? {
+        Some(Outcome::Final { head_index, .. }) => Ok(PlacedBatch::read(read, head_index, id.0)?),
+        _ => Err(LookupError::NotFound(format!("batch {id} is not in the ledger"))),
+    }
+}
+
+/// A final block: the header's place and leaf, and its batches' bytes in order.
+#[derive(Debug)]
+pub struct BlockBytes {
+    /// Where the header stands.
+    pub header_index: LeafIndex,
+    /// The header's leaf.
+    pub header: Vec<u8>,
+    /// Canonical batches.
+    pub batches: Vec<Vec<u8>>,
+}
+
+/// The final block at a height.
+///
+/// # Errors
+/// The store's.
+pub fn block_at<R: Read>(read: &R, height: Height) -> Result<Option<BlockBytes>, StorageError> {
+    let Some(header_index) = read.get::<Heights>(&height)? else { return Ok(None) };
+    let header = read.get::<Headers>(&header_index)?.ok_or_else(|| {
+        StorageError::corrupt("headers", format!("the header of block {height} is missing"))
+    })?;
+    let parsed = markstein_proto::Leaf::decode(&header)
+        .and_then(markstein_proto::Leaf::into_header)
+        .map_err(|e| StorageError::corrupt("headers", format!("the header of block {height}: {e}")))?;
+    let batches = read
+        .range::<BatchAt>(parsed.first_index..header_index)
+        .map(|entry| batch_bytes(read, &entry?.1))
+        .collect::<Result<_, _>>()?;
+    Ok(Some(BlockBytes { header_index, header, batches }))
+}
+
+/// The header of the block that holds a leaf: the first header at or after it.
+pub(super) fn header_after<R: Read>(
+    read: &R,
+    index: LeafIndex,
+) -> Result<Option<(LeafIndex, Vec<u8>)>, StorageError> {
+    read.first_at_or_above::<Headers>(&index)
+}
+
+/// How many records the batch has whose head stands here.
+///
+/// # Errors
+/// The store's.
+pub fn record_count<R: Read>(read: &R, head_index: LeafIndex) -> Result<u32, StorageError> {
+    let id = read
+        .get::<BatchAt>(&head_index)?
+        .ok_or_else(|| StorageError::corrupt("batch_at", format!("no batch stands at leaf {head_index}")))?;
+    let batch = PlacedBatch::read(read, head_index, id)?;
+    Ok(batch.records.len() as u32)
+}

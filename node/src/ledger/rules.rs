@@ -1,0 +1,134 @@
+//! Who may write what: the rules for a batch, checked on acceptance, before a proposal and before a vote.
+
+use markstein_proto::{
+    Author, AuthorError, BATCH_AGE_MAX_MS, Batch, Genesis, IssuerGrant, IssuerId, LedgerId, Record, TimeMs,
+};
+
+use super::State;
+use crate::storage::StorageError;
+
+/// What of the genesis the rules need.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// Registered document types, ascending.
+    document_types: Vec<u32>,
+}
+
+impl Rules {
+    /// The rules of a ledger.
+    #[must_use]
+    pub fn new(genesis: &Genesis) -> Self {
+        let document_types = genesis.parameters.document_types.iter().map(|t| t.code).collect();
+        Self { ledger: genesis.ledger_id(), document_types }
+    }
+}
+
+/// Why a batch may not be written, as a fact about the batch and the state it was checked on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BatchRefusal {
+    /// For another ledger.
+    #[error("this batch is for ledger {0}, not for this one: submit it to a node of that ledger")]
+    AnotherLedger(LedgerId),
+    /// Written as genesis, which stands in block 0 only.
+    #[error("only the genesis itself has the author `genesis`")]
+    GenesisAuthor,
+    /// Not admitted.
+    #[error("the issuer {0} is not admitted to this ledger: ask the authorities for a grant")]
+    UnknownIssuer(IssuerId),
+    /// Not signed by a key its issuer has at this time.
+    #[error(transparent)]
+    Author(#[from] AuthorError),
+    /// A kind of record that an issuer may not write.
+    #[error("an issuer may anchor documents; other records are the authorities'")]
+    RecordKind,
+    /// A type of document outside the grant.
+    #[error("the issuer is not admitted to anchor documents of type {0}")]
+    OutOfScope(u32),
+    /// A type of document nobody registered.
+    #[error("document type {0} is not registered on this ledger")]
+    UnregisteredType(u32),
+    /// Made more than 24 hours before.
+    #[error("the batch was made more than 24 hours ago: sign it anew")]
+    Expired,
+    /// Made more than 24 hours in the future.
+    #[error(
+        "the batch says it was made more than 24 hours from now: check the clock of the computer that made it"
+    )]
+    FromTheFuture,
+    /// Already in the ledger.
+    #[error("the batch is in the ledger already")]
+    Duplicate,
+}
+
+impl BatchRefusal {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::AnotherLedger(_) => "ANOTHER_LEDGER",
+            Self::GenesisAuthor => "GENESIS_AUTHOR",
+            Self::UnknownIssuer(_) => "UNKNOWN_ISSUER",
+            Self::Author(AuthorError::BadSignature) => "BAD_SIGNATURE",
+            Self::Author(AuthorError::KeyNotValid) => "KEY_NOT_VALID",
+            Self::Author(_) => "WRONG_SIGNER",
+            Self::RecordKind => "RECORD_KIND",
+            Self::OutOfScope(_) => "OUT_OF_SCOPE",
+            Self::UnregisteredType(_) => "UNREGISTERED_TYPE",
+            Self::Expired => "EXPIRED",
+            Self::FromTheFuture => "CREATED_IN_THE_FUTURE",
+            Self::Duplicate => "DUPLICATE",
+        }
+    }
+}
+
+/// Whether `batch` may stand in a block of time `time` on `state`. Its form was checked when it was decoded.
+///
+/// # Errors
+/// Outer: the store. Inner: [`BatchRefusal`].
+pub fn check_batch(
+    state: &dyn State,
+    rules: &Rules,
+    batch: &Batch,
+    time: TimeMs,
+) -> Result<Result<(), BatchRefusal>, StorageError> {
+    let head = batch.head();
+    if head.ledger != rules.ledger {
+        return Ok(Err(BatchRefusal::AnotherLedger(head.ledger)));
+    }
+    let Author::Issuer { issuer, .. } = &head.author else {
+        return Ok(Err(BatchRefusal::GenesisAuthor));
+    };
+    let Some(grant) = state.grant(issuer)? else {
+        return Ok(Err(BatchRefusal::UnknownIssuer(issuer.clone())));
+    };
+    if state.contains(&batch.id())? {
+        return Ok(Err(BatchRefusal::Duplicate));
+    }
+    Ok(check_age(head.created_at, time)
+        .and_then(|()| batch.records().iter().try_for_each(|leaf| check_record(&leaf.record, &grant, rules)))
+        .and_then(|()| Ok(head.verify_author(&grant, time)?)))
+}
+
+fn check_age(created_at: TimeMs, time: TimeMs) -> Result<(), BatchRefusal> {
+    if time.0.saturating_sub(created_at.0) > BATCH_AGE_MAX_MS {
+        Err(BatchRefusal::Expired)
+    } else if created_at.0.saturating_sub(time.0) > BATCH_AGE_MAX_MS {
+        Err(BatchRefusal::FromTheFuture)
+    } else {
+        Ok(())
+    }
+}
+
+fn check_record(record: &Record, grant: &IssuerGrant, rules: &Rules) -> Result<(), BatchRefusal> {
+    let Record::Anchor(anchor) = record else { return Err(BatchRefusal::RecordKind) };
+    if rules.document_types.binary_search(&anchor.document_type).is_err() {
+        return Err(BatchRefusal::UnregisteredType(anchor.document_type));
+    }
+    if grant.covers(anchor.document_type) {
+        Ok(())
+    } else {
+        Err(BatchRefusal::OutOfScope(anchor.document_type))
+    }
+}

@@ -1,0 +1,204 @@
+//! The state a block is executed on.
+
+use std::{fmt, sync::Arc};
+
+use markstein_proto::{
+    AuthoritySet, BatchId, EpochId, Hash, Header, Height, IssuerGrant, IssuerId, Leaf, LeafIndex, LogSize,
+    Record, TimeMs, View,
+    log::{Frontier, tile::TileNodes},
+    status::{Chunk, StatusReader},
+};
+
+use super::{ExecutedBlock, StoredTiles, lookup::leaf_at};
+use crate::storage::{
+    Db, Read, StorageError,
+    tables::{AuthoritySets, Headers, Heights, Outcome, Outcomes, Registry, StatusChunks, StatusNodes},
+};
+
+/// The newest block of a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// Its id.
+    pub block_id: Hash,
+    /// Whose authorities decided it.
+    pub epoch: EpochId,
+    /// Its place in the chain.
+    pub height: Height,
+    /// Its view.
+    pub view: View,
+    /// Its time.
+    pub time: TimeMs,
+    /// Leaves of the log with its header.
+    pub size: LogSize,
+}
+
+impl Tip {
+    fn of(header: &Header) -> Self {
+        Self {
+            block_id: header.block_id(),
+            epoch: header.epoch,
+            height: header.height,
+            view: header.view,
+            time: header.time,
+            size: header.size_before.next(),
+        }
+    }
+}
+
+/// What execution may ask of the parent's state, final or not.
+pub trait State: StatusReader<Error = StorageError> {
+    /// The parent block.
+    fn tip(&self) -> &Tip;
+    /// The log up to and with the parent's header.
+    fn frontier(&self) -> &Frontier;
+    /// The authorities in force after the parent.
+    fn authorities(&self) -> &AuthoritySet;
+    /// The grant in force of an issuer.
+    ///
+    /// # Errors
+    /// The store's.
+    fn grant(&self, issuer: &IssuerId) -> Result<Option<IssuerGrant>, StorageError>;
+    /// Whether a batch is in the ledger.
+    ///
+    /// # Errors
+    /// The store's.
+    fn contains(&self, batch: &BatchId) -> Result<bool, StorageError>;
+}
+
+/// The state after the newest final block: its tip in memory, the rest in the store.
+#[derive(Clone)]
+pub struct FinalState {
+    db: Db,
+    tip: Tip,
+    frontier: Frontier,
+    authorities: Arc<AuthoritySet>,
+}
+
+impl FinalState {
+    /// Loads the state and checks that tiles, newest header and authority set belong together.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] where they do not; otherwise the store's.
+    pub fn load(db: &Db) -> Result<Self, StorageError> {
+        let (height, index) =
+            db.last::<Heights>()?.ok_or_else(|| StorageError::corrupt("heights", "it has no block"))?;
+        let leaf = db
+            .get::<Headers>(&index)?
+            .ok_or_else(|| StorageError::corrupt("headers", "the header of the newest block is missing"))?;
+        let header = Leaf::decode(&leaf)
+            .and_then(Leaf::into_header)
+            .map_err(|e| StorageError::corrupt("headers", format!("the newest header is damaged: {e}")))?;
+        if header.height != height || header.index() != index {
+            return Err(StorageError::corrupt("headers", "the newest header is another block's"));
+        }
+        let mut frontier = read_frontier(db, header.size_before)?;
+        if frontier.root() != header.root_before {
+            return Err(StorageError::corrupt("tiles", "they do not lead to the root of the newest header"));
+        }
+        frontier.push(markstein_proto::log::leaf_hash(&leaf));
+        let authorities = read_authorities(db, &header)?;
+        Ok(Self { db: db.clone(), tip: Tip::of(&header), frontier, authorities: Arc::new(authorities) })
+    }
+
+    /// The state after a block that was executed on this one and whose writes are in the store.
+    #[must_use]
+    pub fn advance(&self, block: &ExecutedBlock) -> Self {
+        assert_eq!(block.header.parent, self.tip.block_id, "a block is finalised on its own parent");
+        Self {
+            db: self.db.clone(),
+            tip: Tip::of(&block.header),
+            frontier: block.frontier.clone(),
+            authorities: Arc::clone(&self.authorities),
+        }
+    }
+
+    /// The store below.
+    #[must_use]
+    pub const fn db(&self) -> &Db {
+        &self.db
+    }
+}
+
+fn read_frontier(db: &Db, size: LogSize) -> Result<Frontier, StorageError> {
+    Frontier::read(&TileNodes(StoredTiles(db)), size.0)
+        .map_err(|e| StorageError::corrupt("tiles", e.to_string()))
+}
+
+fn read_authorities(db: &Db, header: &Header) -> Result<AuthoritySet, StorageError> {
+    let bytes = db
+        .get::<AuthoritySets>(&header.epoch)?
+        .ok_or_else(|| StorageError::corrupt("authority_sets", "the set of the newest epoch is missing"))?;
+    let set =
+        AuthoritySet::decode(&bytes).map_err(|e| StorageError::corrupt("authority_sets", e.to_string()))?;
+    if set.hash() == header.authority_set {
+        Ok(set)
+    } else {
+        Err(StorageError::corrupt("authority_sets", "the newest header names another authority set"))
+    }
+}
+
+impl State for FinalState {
+    fn tip(&self) -> &Tip {
+        &self.tip
+    }
+
+    fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    fn authorities(&self) -> &AuthoritySet {
+        &self.authorities
+    }
+
+    fn grant(&self, issuer: &IssuerId) -> Result<Option<IssuerGrant>, StorageError> {
+        let Some(index) = self.db.get::<Registry>(&issuer.as_str().to_owned())? else { return Ok(None) };
+        grant_at(&self.db, index).map(Some)
+    }
+
+    fn contains(&self, batch: &BatchId) -> Result<bool, StorageError> {
+        Ok(matches!(self.db.get::<Outcomes>(&batch.0)?, Some(Outcome::Final { .. })))
+    }
+}
+
+impl StatusReader for FinalState {
+    type Error = StorageError;
+
+    fn chunk(&self, index: u64) -> Result<Option<Chunk>, StorageError> {
+        Stored(&self.db).chunk(index)
+    }
+
+    fn node(&self, level: u8, index: u64) -> Result<Option<Hash>, StorageError> {
+        Stored(&self.db).node(level, index)
+    }
+}
+
+/// The status tree as stored, for proofs from a snapshot.
+pub(super) struct Stored<'a, R>(pub &'a R);
+
+impl<R: Read> StatusReader for Stored<'_, R> {
+    type Error = StorageError;
+
+    fn chunk(&self, index: u64) -> Result<Option<Chunk>, StorageError> {
+        Ok(self.0.get::<StatusChunks>(&index)?.map(Chunk))
+    }
+
+    fn node(&self, level: u8, index: u64) -> Result<Option<Hash>, StorageError> {
+        self.0.get::<StatusNodes>(&(level, index))
+    }
+}
+
+/// The grant that the registry says stands at this place.
+pub(super) fn grant_at<R: Read>(read: &R, index: LeafIndex) -> Result<IssuerGrant, StorageError> {
+    let wrong = || StorageError::corrupt("registry", format!("there is no grant at leaf {index}"));
+    let leaf = leaf_at(read, index)?.ok_or_else(wrong)?;
+    match Leaf::decode(&leaf).and_then(Leaf::into_record) {
+        Ok(Record::IssuerGrant(grant)) => Ok(grant),
+        _ => Err(wrong()),
+    }
+}
+
+impl fmt::Debug for FinalState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FinalState").field("tip", &self.tip).finish_non_exhaustive()
+    }
+}

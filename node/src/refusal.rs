@@ -1,0 +1,63 @@
+//! `refused(reason)`: decided on final state only, and only for what can never turn.
+
+use markstein_proto::AuthorError;
+
+use crate::ledger::BatchRefusal;
+
+/// Why an accepted batch can never become final. The numbers stand in the store and are never used anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedReason {
+    /// More than 24 hours passed between its signing and a block.
+    Expired,
+    /// The key it is signed with is no longer good.
+    KeyWithdrawn,
+}
+
+impl RefusedReason {
+    const ALL: [Self; 2] = [Self::Expired, Self::KeyWithdrawn];
+
+    /// The reason behind a refusal, `None` where the batch may still become final.
+    #[must_use]
+    pub const fn of(refusal: &BatchRefusal) -> Option<Self> {
+        match refusal {
+            BatchRefusal::Expired => Some(Self::Expired),
+            BatchRefusal::Author(AuthorError::KeyNotValid) => Some(Self::KeyWithdrawn),
+            _ => None,
+        }
+    }
+
+    /// The number in the store.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::Expired => 1,
+            Self::KeyWithdrawn => 2,
+        }
+    }
+
+    /// The reason with this number.
+    #[must_use]
+    pub fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
+    /// The stable word for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "EXPIRED",
+            Self::KeyWithdrawn => "KEY_WITHDRAWN",
+        }
+    }
+
+    /// What it means and what to do.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Expired => {
+                "more than 24 hours passed before the batch could become final: sign its records again and submit"
+            }
+            Self::KeyWithdrawn => "the key the batch is signed with is no longer good: sign with another key",
+        }
+    }
+}
