@@ -96,7 +96,9 @@ impl Receipt {
         // Serde would also read a list as an object and `null` as an absent entry.
         let value: Value = serde_json::from_slice(json).map_err(malformed)?;
         if serde_json::to_value(&file).map_err(malformed)? != value {
-            return Err(ReceiptError::Malformed("its parts are objects, and what is empty is left out".into()));
+            return Err(ReceiptError::Malformed(
+                "its parts are objects, and what is empty is left out".into(),
+            ));
         }
         if file.handovers.len() > HANDOVERS_MAX || file.status.chunks.len() > 2 {
             return Err(ReceiptError::Malformed("more parts than a receipt can have".into()));

@@ -1,0 +1,10 @@
+//! Tests of the ledger's own formats: receipts, canonical encoding, genesis, key files, and the published vectors.
+#![allow(clippy::unwrap_used)]
+
+mod cases;
+mod encoding;
+mod genesis;
+mod receipt_file;
+mod receipts;
+mod support;
+mod vectors;
