@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::{
     ledger::{FinalState, State},
+    shutdown::StopSignal,
     storage::{Db, Read, StorageError, View, tables::Heights},
 };
 
@@ -22,29 +23,18 @@ pub struct Finality {
     db: Db,
     states: watch::Receiver<Arc<FinalState>>,
     decisions: watch::Receiver<u64>,
-    stop: watch::Receiver<bool>,
+    stop: StopSignal,
 }
 
-/// Ends every wait for a decision, so that open streams do not hold up a stop.
-#[derive(Debug)]
-pub struct StopWaiting(watch::Sender<bool>);
-
-/// Publisher, reader, and the end of all waiting, starting with `state`.
+/// Publisher and reader, starting with `state`; `stop` ends every wait for a decision, so that open streams do not
+/// hold up a stop.
 #[must_use]
-pub fn finality(state: FinalState) -> (Publisher, Finality, StopWaiting) {
+pub fn finality(state: FinalState, stop: StopSignal) -> (Publisher, Finality) {
     let db = state.db().clone();
     let (states, state_reader) = watch::channel(Arc::new(state));
     let (decisions, decision_reader) = watch::channel(0);
-    let (stop, stop_reader) = watch::channel(false);
-    let finality = Finality { db, states: state_reader, decisions: decision_reader, stop: stop_reader };
-    (Publisher { states, decisions }, finality, StopWaiting(stop))
-}
-
-impl StopWaiting {
-    /// From now on nobody waits any more.
-    pub fn stop(&self) {
-        self.0.send_replace(true);
-    }
+    let finality = Finality { db, states: state_reader, decisions: decision_reader, stop };
+    (Publisher { states, decisions }, finality)
 }
 
 impl Publisher {
@@ -86,7 +76,7 @@ impl Finality {
     pub async fn changed(&mut self) -> bool {
         tokio::select! {
             changed = self.decisions.changed() => changed.is_ok(),
-            _ = self.stop.wait_for(|stop| *stop) => false,
+            () = self.stop.stopped() => false,
         }
     }
 }
