@@ -192,19 +192,23 @@ pub(crate) fn require_ascending<T: Ord>(
     }
 }
 
-/// A name for people: 1 to 200 bytes of UTF-8 without control characters.
+/// A name for people: 1 to 200 bytes of UTF-8 without control, direction and invisible characters.
 pub(crate) fn display_name(what: &'static str, name: &str) -> Result<String, DecodeError> {
     if name.is_empty() || name.len() > 200 || name.trim() != name || name.chars().any(is_deceptive) {
         return Err(DecodeError::Value {
             what,
-            rule: "must have 1 to 200 bytes, no control or direction characters, no blanks at its ends",
+            rule: "must have 1 to 200 bytes, no control, direction or invisible characters, no blanks at its ends",
         });
     }
     Ok(name.into())
 }
 
-/// Control characters, line separators and those that turn the direction of writing.
+/// Control characters, separators of lines, those that turn the direction of writing, and those that nobody sees.
 fn is_deceptive(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+        || matches!(
+            c,
+            '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+                | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}'
+        )
 }

@@ -19,6 +19,7 @@ pub const GENESIS_MAX: usize = 512 * 1024;
 const COUNTS: &[CountBound] = &[
     CountBound { what: "authorities", path: &[5], max: 64 },
     CountBound { what: "grants", path: &[6], max: 1000 },
+    CountBound { what: "keys of the issuers", path: &[6, 3], max: 16_000 },
     CountBound { what: "document types", path: &[7, 1], max: 256 },
 ];
 

@@ -16,11 +16,15 @@ use crate::{
     IssuerId, IssuerKey, Parameters, PublicKey, TimeMs, codec::DecodeError, genesis::GENESIS_MAX,
 };
 
+/// Longest genesis file, in bytes. The text of a genesis is longer than its canonical bytes: hex digits and names of
+/// entries take up to four times their space.
+pub const GENESIS_FILE_MAX: usize = 8 * GENESIS_MAX;
+
 /// Why a text is no genesis file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GenesisFileError {
     /// Larger than any genesis.
-    #[error("a genesis file has {GENESIS_MAX} bytes at most, this one has {0}")]
+    #[error("a genesis file has {GENESIS_FILE_MAX} bytes at most, this one has {0}")]
     TooLong(usize),
     /// Not TOML, an unknown or missing key, or a value of another type.
     #[error("{0}")]
@@ -295,7 +299,7 @@ impl IssuerEntry {
 }
 
 fn from_toml<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, GenesisFileError> {
-    if text.len() > GENESIS_MAX {
+    if text.len() > GENESIS_FILE_MAX {
         return Err(GenesisFileError::TooLong(text.len()));
     }
     toml::from_str(text).map_err(|e| GenesisFileError::Toml(e.to_string()))

@@ -12,6 +12,9 @@ use zeroize::Zeroizing;
 
 use crate::{Hash, LedgerId, SecretKey};
 
+/// Longest key file, in bytes; comments may be added to one.
+pub const KEY_FILE_MAX: usize = 16 * 1024;
+
 /// What a key signs. A key is used for one purpose only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyPurpose {
@@ -102,6 +105,9 @@ impl KeyFile {
     /// # Errors
     /// See [`KeyFileError`].
     pub fn parse(text: &str, want: KeyPurpose) -> Result<Self, KeyFileError> {
+        if text.len() > KEY_FILE_MAX {
+            return Err(KeyFileError::Malformed);
+        }
         let text: Text = toml::from_str(text).map_err(|_| KeyFileError::Malformed)?;
         let purpose = [KeyPurpose::Issuer]
             .into_iter()

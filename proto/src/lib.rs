@@ -35,12 +35,12 @@ pub use batch::{
 };
 pub use codec::DecodeError;
 pub use genesis::{DocumentType, GENESIS_MAX, Genesis, LedgerId, Parameters};
-pub use genesis_file::{AuthorityEntry, GenesisFileError, IssuerEntry, IssuerKeyEntry};
+pub use genesis_file::{AuthorityEntry, GENESIS_FILE_MAX, GenesisFileError, IssuerEntry, IssuerKeyEntry};
 pub use hash::{Hash, HashFromSliceError};
 pub use header::Header;
 pub use ids::{EpochId, Height, LeafIndex, LogSize, TimeMs, View};
 pub use key::{KeyError, KeyId, PublicKey, SecretKey, Signature, SignatureError};
-pub use key_file::{KeyFile, KeyFileError, KeyPurpose};
+pub use key_file::{KEY_FILE_MAX, KeyFile, KeyFileError, KeyPurpose};
 pub use leaf::{LEAF_MAX, Leaf};
 pub use names::{AuthorityId, DocumentTypeName, IssuerId, SLUG_MAX};
 pub use prost::bytes::Bytes;

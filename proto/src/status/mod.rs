@@ -11,9 +11,7 @@ mod tree;
 mod tests;
 
 pub use proof::{ProvenStatus, StatusProof, all_valid_root};
-pub use tree::{
-    Overlay, StatusDelta, StatusReader, TOP_LEVEL, apply, status_proof, status_root, verify_status, zero_root,
-};
+pub use tree::{Overlay, StatusDelta, StatusReader, TOP_LEVEL, apply, status_root, zero_root};
 
 /// Statuses in one chunk.
 pub const CHUNK_STATUSES: u64 = 128;

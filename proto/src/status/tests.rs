@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::convert::Infallible;
 
 use super::*;
-use crate::Hash;
 use crate::log::{ProofError, ProveError, leaf_hash, root_of};
+use crate::{Hash, LeafIndex, LogSize};
 
 /// A store in memory.
 #[derive(Default, Clone)]
@@ -31,6 +31,17 @@ impl Store {
         let delta = apply(self, &changes.iter().copied().collect()).unwrap();
         self.0.merge(delta);
     }
+}
+
+fn prove(store: &Store, indices: &[u64], size: u64) -> Result<StatusProof, ProveError<Infallible>> {
+    StatusProof::prove(store, &indices.iter().copied().map(LeafIndex).collect::<Vec<_>>(), LogSize(size))
+}
+
+/// What a proof says about leaves, in the order asked for.
+fn statuses(proof: &StatusProof, indices: &[u64], size: u64, root: &Hash) -> Result<Vec<Status>, ProofError> {
+    let indices: Vec<LeafIndex> = indices.iter().copied().map(LeafIndex).collect();
+    let proven = proof.verify(&indices, LogSize(size), root)?;
+    Ok(indices.iter().map(|index| proven.of(*index).unwrap()).collect())
 }
 
 /// The status of each leaf in a plain list, and the tree recomputed from all of it.
@@ -131,10 +142,10 @@ fn random_changes_to_a_growing_log_agree_with_recomputation() {
             let root = model.root();
             assert_eq!(status_root(&store, size), Ok(root));
             for _ in 0..4 {
-                let index = random.below(size);
-                let (chunk, proof) = status_proof(&store, index, size).unwrap();
-                let status = verify_status(&chunk, index, size, &proof, &root);
-                assert_eq!(status, Ok(model.0[index as usize]));
+                let indices: Vec<u64> = (0..=random.below(3)).map(|_| random.below(size)).collect();
+                let proof = prove(&store, &indices, size).unwrap();
+                let wanted: Vec<Status> = indices.iter().map(|index| model.0[*index as usize]).collect();
+                assert_eq!(statuses(&proof, &indices, size, &root), Ok(wanted));
             }
         }
     }
@@ -204,57 +215,90 @@ fn overlays_stack_and_merge() {
 fn a_damaged_status_proof_is_refused() {
     let mut store = Store::default();
     store.apply(&[(130, Status::Revoked), (500, Status::Superseded)]);
-    let (size, index) = (700, 130);
+    let (size, indices) = (700, [130, 500]);
     let root = status_root(&store, size).unwrap();
-    let (chunk, proof) = status_proof(&store, index, size).unwrap();
-    let verify = |chunk, proof: &[Hash]| verify_status(&chunk, index, size, proof, &root);
-    assert_eq!(verify(chunk, &proof), Ok(Status::Revoked));
+    let good = prove(&store, &indices, size).unwrap();
+    assert_eq!(good.chunks.len(), 2);
+    let verify = |proof: &StatusProof| statuses(proof, &indices, size, &root);
+    assert_eq!(verify(&good), Ok(vec![Status::Revoked, Status::Superseded]));
 
     for bit in 0..256 {
         let flip = |bytes: &mut [u8; 32]| bytes[bit / 8] ^= 1 << (bit % 8);
-        let mut bad = chunk;
-        flip(&mut bad.0);
-        assert_eq!(verify(bad, &proof), Err(ProofError::RootMismatch));
-        for i in 0..proof.len() {
-            let mut bad = proof.clone();
-            flip(&mut bad[i].0);
-            assert_eq!(verify(chunk, &bad), Err(ProofError::RootMismatch));
+        for i in 0..2 {
+            let mut bad = good.clone();
+            flip(&mut bad.chunks[i].1.0);
+            assert_eq!(verify(&bad), Err(ProofError::RootMismatch));
+        }
+        for i in 0..good.proof.len() {
+            let mut bad = good.clone();
+            flip(&mut bad.proof[i].0);
+            assert_eq!(verify(&bad), Err(ProofError::RootMismatch));
         }
         let mut bad = root;
         flip(&mut bad.0);
-        assert!(verify_status(&chunk, index, size, &proof, &bad).is_err());
+        assert_eq!(statuses(&good, &indices, size, &bad), Err(ProofError::RootMismatch));
     }
-    assert_eq!(verify(chunk, &proof[1..]), Err(ProofError::TooShort));
-    assert_eq!(verify(chunk, &[&proof[..], &[root]].concat()), Err(ProofError::TooLong));
-    assert!(verify_status(&chunk, index + 128, size, &proof, &root).is_err());
+    let with_proof = |proof: &[Hash]| verify(&StatusProof { proof: proof.to_vec(), ..good.clone() });
+    assert_eq!(with_proof(&good.proof[1..]), Err(ProofError::TooShort));
+    assert_eq!(with_proof(&[&good.proof[..], &[root]].concat()), Err(ProofError::TooLong));
+}
+
+#[test]
+fn a_status_proof_has_exactly_the_chunks_asked_for() {
+    let store = Store::default();
+    let size = 700;
+    let root = status_root(&store, size).unwrap();
+    let good = prove(&store, &[500, 130, 131], size).unwrap();
+    assert_eq!(good.chunks.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(
+        statuses(&good, &[131, 500], size, &root),
+        Ok(vec![Status::Valid; 2]),
+        "any leaves of these chunks"
+    );
+    for indices in [&[130][..], &[500], &[130, 0], &[130, 500, 0]] {
+        assert_eq!(statuses(&good, indices, size, &root), Err(ProofError::OtherChunks), "{indices:?}");
+    }
+    let with = |chunks: Vec<(u64, Chunk)>| {
+        let proof = StatusProof { chunks, ..good.clone() };
+        statuses(&proof, &[130, 500], size, &root)
+    };
+    let [first, last] = good.chunks[..] else { panic!("two chunks were asked for") };
+    for chunks in [vec![], vec![first], vec![last, first], vec![first, first, last], vec![first, last, last]]
+    {
+        assert_eq!(with(chunks), Err(ProofError::OtherChunks));
+    }
+    let proven = good.verify(&[LeafIndex(130), LeafIndex(500)], LogSize(size), &root).unwrap();
+    assert_eq!((proven.of(LeafIndex(255)), proven.of(LeafIndex(0))), (Some(Status::Valid), None));
 }
 
 #[test]
 fn leaves_that_are_not_in_the_log_have_no_status() {
     let store = Store::default();
+    let empty = StatusProof { chunks: vec![], proof: vec![] };
     for (index, size) in [(0, 0), (5, 5), (127, 100), (u64::MAX, u64::MAX)] {
         let error = ProofError::IndexOutOfRange { index, size };
-        assert_eq!(status_proof(&store, index, size), Err(ProveError::Request(error)));
-        assert_eq!(verify_status(&Chunk::ZERO, index, size, &[], &Hash::ZERO), Err(error));
+        assert_eq!(prove(&store, &[index], size), Err(ProveError::Request(error)));
+        assert_eq!(statuses(&empty, &[index], size, &Hash::ZERO), Err(error));
     }
+    assert_eq!(prove(&store, &[], 5), Err(ProveError::Request(ProofError::NoLeaves)));
+    assert_eq!(statuses(&empty, &[], 5, &Hash::ZERO), Err(ProofError::NoLeaves));
 }
 
 #[test]
 fn bits_for_leaves_beyond_the_log_are_refused() {
     for size in [1, 3, 100, 127, 128, 129, 250] {
+        let verdict = |store: &Store| {
+            let root = status_root(store, size).unwrap();
+            statuses(&prove(store, &[size - 1], size).unwrap(), &[size - 1], size, &root)
+        };
         let first_beyond = size % 128;
         for beyond in (first_beyond..128).filter(|_| first_beyond != 0) {
             let mut store = Store::default();
             store.apply(&[(chunk_of(size - 1).0 * 128 + beyond, Status::Suspended)]);
-            let root = status_root(&store, size).unwrap();
-            let (chunk, proof) = status_proof(&store, size - 1, size).unwrap();
-            let result = verify_status(&chunk, size - 1, size, &proof, &root);
-            assert_eq!(result, Err(ProofError::StatusBeyondLog), "{size} {beyond}");
+            assert_eq!(verdict(&store), Err(ProofError::StatusBeyondLog), "{size} {beyond}");
         }
         let mut store = Store::default();
         store.apply(&[(size - 1, Status::Suspended)]);
-        let root = status_root(&store, size).unwrap();
-        let (chunk, proof) = status_proof(&store, size - 1, size).unwrap();
-        assert_eq!(verify_status(&chunk, size - 1, size, &proof, &root), Ok(Status::Suspended));
+        assert_eq!(verdict(&store), Ok(vec![Status::Suspended]));
     }
 }

@@ -11,9 +11,7 @@ use alloc::vec::Vec;
 
 use super::{Chunk, Status, chunk_count, chunk_of};
 use crate::Hash;
-use crate::log::{
-    NodeReader, ProofError, ProveError, inclusion_proof, leaf_hash, node_hash, root_at, verify_inclusion,
-};
+use crate::log::{NodeReader, leaf_hash, node_hash, root_at};
 
 /// Level of the highest node: 2^57 chunks hold the status of 2^64 leaves.
 pub const TOP_LEVEL: u8 = 57;
@@ -94,49 +92,6 @@ impl<R: StatusReader + ?Sized> NodeReader for Nodes<'_, R> {
 /// Those of the reader.
 pub fn status_root<R: StatusReader + ?Sized>(reader: &R, log_size: u64) -> Result<Hash, R::Error> {
     root_at(&Nodes::of_log(reader, log_size), chunk_count(log_size))
-}
-
-/// The chunk that holds the status of leaf `index`, and its inclusion proof under the status root.
-///
-/// # Errors
-/// [`ProofError::IndexOutOfRange`] where the log has no such leaf, and those of the reader.
-pub fn status_proof<R: StatusReader + ?Sized>(
-    reader: &R,
-    index: u64,
-    log_size: u64,
-) -> Result<(Chunk, Vec<Hash>), ProveError<R::Error>> {
-    if index >= log_size {
-        return Err(ProofError::IndexOutOfRange { index, size: log_size }.into());
-    }
-    let (chunk_index, _) = chunk_of(index);
-    let chunk = reader.chunk(chunk_index).map_err(ProveError::Reader)?.unwrap_or(Chunk::ZERO);
-    let proof = inclusion_proof(&Nodes::of_log(reader, log_size), chunk_index, chunk_count(log_size))?;
-    Ok((chunk, proof))
-}
-
-/// Checks the chunk against the status root of a log of `log_size` leaves and reads the status of leaf `index`.
-///
-/// # Errors
-/// [`ProofError::IndexOutOfRange`] where the log has no such leaf; [`ProofError::StatusBeyondLog`] where the chunk is
-/// the last and has bits set for leaves that do not exist yet, which no honest quorum signs; those of
-/// [`verify_inclusion`].
-pub fn verify_status(
-    chunk: &Chunk,
-    index: u64,
-    log_size: u64,
-    proof: &[Hash],
-    root: &Hash,
-) -> Result<Status, ProofError> {
-    if index >= log_size {
-        return Err(ProofError::IndexOutOfRange { index, size: log_size });
-    }
-    let (chunk_index, position) = chunk_of(index);
-    verify_inclusion(&leaf_hash(&chunk.0), chunk_index, chunk_count(log_size), proof, root)?;
-    let (last_chunk, last_position) = chunk_of(log_size - 1);
-    if chunk_index == last_chunk && (last_position + 1..128).any(|p| chunk.get(p) != Status::Valid) {
-        return Err(ProofError::StatusBeyondLog);
-    }
-    Ok(chunk.get(position))
 }
 
 /// Chunks and nodes that differ from those of a parent state, all to be stored under the same keys.
