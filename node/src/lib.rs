@@ -11,6 +11,7 @@ pub mod files;
 pub mod finality;
 pub mod ledger;
 pub mod metrics;
+pub mod node;
 pub mod pool;
 pub mod refusal;
 pub mod sequencer;

@@ -1,0 +1,64 @@
+//! `run`: runs the node until it is told to stop.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use markstein_node::config::{AuthorityKeys, NodeConfig, keys};
+use markstein_node::shutdown::{StopSignal, termination};
+use markstein_node::{node, setup};
+
+use super::{ConfigArgs, logging};
+
+#[derive(Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Stop as soon as standard input is closed: whoever started the node is gone
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+}
+
+pub(super) fn run(args: &RunArgs) -> anyhow::Result<()> {
+    let file: &PathBuf = &args.config.config;
+    let config = NodeConfig::load(file)?;
+    logging::start(&config.log)?;
+    let genesis = config.load_genesis()?;
+    let ledger = genesis.ledger_id();
+    let keys = AuthorityKeys::load(&config.keys_dir, config.authority_in(&genesis)?, ledger)?;
+    if let Some(path) = keys::misplaced_governance_key(&config.keys_dir) {
+        tracing::warn!(path = %path.display(), "the governance key lies here; the node never needs it, move it to a medium kept offline");
+    }
+    setup::check(&config, &genesis)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), authority = %config.authority, %ledger, config = %file.display(), "starting");
+    let runtime = tokio::runtime::Runtime::new().context("the asynchronous runtime cannot be started")?;
+    let exit_with_parent = args.exit_with_parent;
+    runtime.block_on(async move {
+        let shutdown = shutdown_request(exit_with_parent)?;
+        node::run(config, genesis, keys, shutdown).await.map_err(anyhow::Error::from)
+    })?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Resolves on SIGTERM, SIGINT and, where asked for, the end of the parent.
+fn shutdown_request(exit_with_parent: bool) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let termination = termination().context("signals cannot be handled")?;
+    let orphaned = StopSignal::new();
+    if exit_with_parent {
+        let signal = orphaned.clone();
+        // A thread of its own: a blocked read of standard input cannot be cancelled.
+        std::thread::spawn(move || {
+            let mut sink = [0; 64];
+            while matches!(std::io::stdin().read(&mut sink), Ok(1..)) {}
+            signal.stop();
+        });
+    }
+    Ok(async move {
+        tokio::select! {
+            signal = termination => tracing::info!(signal, "asked to stop"),
+            () = orphaned.stopped() => tracing::info!("whoever started this node is gone"),
+        }
+    })
+}

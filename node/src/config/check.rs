@@ -1,0 +1,223 @@
+//! From raw to checked configuration.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use markstein_proto::{AuthorityId, BATCH_MAX};
+use tracing_subscriber::EnvFilter;
+
+use super::error::{ConfigError, value};
+use super::raw::{DEFAULTS, RawApi, RawConfig, RawLog, RawOperator, RawPool, RawTls};
+use super::{ApiConfig, ListenerConfig, LogConfig, NodeConfig, PoolConfig, TlsFiles};
+
+/// Longest time a stop may be given.
+const SHUTDOWN_DEADLINE_MAX_S: u64 = 3600;
+/// Most connections a listener may be allowed; more files are hardly ever to be had.
+const CONNECTIONS_MAX: usize = 100_000;
+
+/// Checks the entries of one file.
+pub(super) struct Checker<'a> {
+    file: &'a Path,
+    folder: PathBuf,
+}
+
+/// One section with listeners.
+struct Section {
+    name: &'static str,
+    place: &'static str,
+    tls: Option<TlsFiles>,
+    insecure: bool,
+}
+
+impl<'a> Checker<'a> {
+    /// For the entries of `file`.
+    pub(super) fn new(file: &'a Path) -> Self {
+        Self { file, folder: file.parent().unwrap_or(Path::new("")).to_owned() }
+    }
+
+    /// Checks all of it.
+    pub(super) fn config(&self, raw: RawConfig) -> Result<NodeConfig, ConfigError> {
+        let authority =
+            AuthorityId::new(&raw.authority).map_err(|error| self.value("authority", error.to_string()))?;
+        let config = NodeConfig {
+            file: self.file.to_owned(),
+            authority,
+            genesis: self.path("genesis", &raw.genesis)?,
+            data_dir: self.path("data_dir", &raw.data_dir)?,
+            keys_dir: self.path("keys_dir", &raw.keys_dir)?,
+            api: self.api(raw.api)?,
+            operator: self.operator(raw.operator)?,
+            pool: self.pool(&raw.pool)?,
+            log: self.log(raw.log)?,
+            shutdown_deadline: self.shutdown_deadline(raw.shutdown.deadline_s)?,
+        };
+        self.folders_apart(&config)?;
+        self.listeners_apart(&config)?;
+        Ok(config)
+    }
+
+    fn value(&self, place: &'static str, reason: impl Into<String>) -> ConfigError {
+        value(self.file, place, reason)
+    }
+
+    /// A path, relative to the folder of the file.
+    fn path(&self, place: &'static str, text: &str) -> Result<PathBuf, ConfigError> {
+        if text.is_empty() {
+            return Err(
+                self.value(place, "the path is empty; write one, or leave the entry out if it may be")
+            );
+        }
+        Ok(self.folder.join(text))
+    }
+
+    fn api(&self, raw: RawApi) -> Result<ApiConfig, ConfigError> {
+        if raw.listen.is_empty() {
+            return Err(self.value(
+                "[api] listen",
+                "a node without listener serves nobody; write at least one address, like [\"127.0.0.1:4600\"]",
+            ));
+        }
+        if !(1..=CONNECTIONS_MAX).contains(&raw.connections_max) {
+            return Err(self.value("[api] connections_max", format!("must be 1 to {CONNECTIONS_MAX}")));
+        }
+        let address_file = raw.address_file.map(|path| self.path("[api] address_file", &path)).transpose()?;
+        let section = Section {
+            name: "api",
+            place: "[api] listen",
+            tls: self.tls("[api] tls", raw.tls)?,
+            insecure: raw.insecure,
+        };
+        let listeners =
+            raw.listen.iter().map(|text| self.listener(&section, text)).collect::<Result<_, _>>()?;
+        Ok(ApiConfig { listeners, connections_max: raw.connections_max, address_file })
+    }
+
+    fn operator(&self, raw: RawOperator) -> Result<ListenerConfig, ConfigError> {
+        let section = Section {
+            name: "operator",
+            place: "[operator] listen",
+            tls: self.tls("[operator] tls", raw.tls)?,
+            insecure: raw.insecure,
+        };
+        self.listener(&section, &raw.listen)
+    }
+
+    fn tls(&self, place: &'static str, raw: Option<RawTls>) -> Result<Option<TlsFiles>, ConfigError> {
+        raw.map(|tls| {
+            Ok(TlsFiles {
+                certificate: self.path(place, &tls.certificate)?,
+                key: self.path(place, &tls.key)?,
+            })
+        })
+        .transpose()
+    }
+
+    fn listener(&self, section: &Section, text: &str) -> Result<ListenerConfig, ConfigError> {
+        let Section { name, place, .. } = *section;
+        let address: SocketAddr = text.parse().map_err(|_| {
+            let rule = "write IP and port, like \"127.0.0.1:4600\" or \"[::1]:4600\"";
+            self.value(place, format!("{text:?} is no address; {rule}"))
+        })?;
+        if section.insecure && section.tls.is_some() {
+            return Err(self.value(
+                place,
+                format!("[{name}] has both tls and insecure = true; remove insecure, or remove tls"),
+            ));
+        }
+        if !address.ip().is_loopback() && section.tls.is_none() && !section.insecure {
+            return Err(self.value(
+                place,
+                format!(
+                    "{address} can be reached from other machines, and without TLS anybody between could read and \
+                     change what is said; write tls = {{ certificate = \"FILE.pem\", key = \"FILE.pem\" }} under \
+                     [{name}], or insecure = true if something in front of the node encrypts"
+                ),
+            ));
+        }
+        Ok(ListenerConfig { address, tls: section.tls.clone(), place })
+    }
+
+    fn pool(&self, raw: &RawPool) -> Result<PoolConfig, ConfigError> {
+        let per_issuer =
+            raw.bytes_per_issuer_max.unwrap_or(DEFAULTS.pool.bytes_per_issuer_max.min(raw.bytes_max));
+        let pool = PoolConfig {
+            bytes_max: raw.bytes_max,
+            bytes_per_issuer_max: per_issuer,
+            batches_per_issuer_max: raw.batches_per_issuer_max,
+        };
+        let least = BATCH_MAX as u64;
+        if pool.bytes_max < least {
+            return Err(self.value(
+                "[pool] bytes_max",
+                format!("must be at least {least}, or the largest batch never fits"),
+            ));
+        }
+        if !(least..=pool.bytes_max).contains(&per_issuer) {
+            return Err(self.value(
+                "[pool] bytes_per_issuer_max",
+                format!("must be {least} (the largest batch) to {} (bytes_max)", pool.bytes_max),
+            ));
+        }
+        if pool.batches_per_issuer_max == 0 {
+            return Err(
+                self.value("[pool] batches_per_issuer_max", "must be at least 1, or nobody can write")
+            );
+        }
+        Ok(pool)
+    }
+
+    fn log(&self, raw: RawLog) -> Result<LogConfig, ConfigError> {
+        let refused = |reason: String| {
+            let rule =
+                "write error, warn, info, debug or trace, or a filter like \"info,markstein_node=debug\"";
+            self.value("[log] level", format!("{:?} is no level ({reason}); {rule}", raw.level))
+        };
+        if raw.level.trim().is_empty() {
+            return Err(refused("it is empty".into()));
+        }
+        EnvFilter::try_new(&raw.level).map_err(|error| refused(error.to_string()))?;
+        // A lone word that is no level would be taken for the name of a module and silence everything else.
+        if !raw.level.contains(['=', ',']) && raw.level.parse::<tracing::metadata::LevelFilter>().is_err() {
+            return Err(refused("unknown word".into()));
+        }
+        Ok(LogConfig { format: raw.format, level: raw.level })
+    }
+
+    fn shutdown_deadline(&self, seconds: u64) -> Result<Duration, ConfigError> {
+        if (1..=SHUTDOWN_DEADLINE_MAX_S).contains(&seconds) {
+            Ok(Duration::from_secs(seconds))
+        } else {
+            let rule = format!("must be 1 to {SHUTDOWN_DEADLINE_MAX_S} seconds");
+            Err(self.value("[shutdown] deadline_s", rule))
+        }
+    }
+
+    fn folders_apart(&self, config: &NodeConfig) -> Result<(), ConfigError> {
+        if config.keys_dir.starts_with(&config.data_dir) {
+            return Err(self.value(
+                "keys_dir",
+                "must not lie within data_dir: the marker beside the keys is what stops a lost data folder from \
+                 being made anew with keys that have signed; choose a folder of its own",
+            ));
+        }
+        Ok(())
+    }
+
+    fn listeners_apart(&self, config: &NodeConfig) -> Result<(), ConfigError> {
+        let all: Vec<_> = config.api.listeners.iter().chain([&config.operator]).collect();
+        for (position, listener) in all.iter().enumerate() {
+            let taken = |other: &&&ListenerConfig| other.address == listener.address;
+            if listener.address.port() != 0 && all[..position].iter().any(|other| taken(&other)) {
+                return Err(self.value(
+                    listener.place,
+                    format!(
+                        "{} stands in the file twice; give each listener a port of its own",
+                        listener.address
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! The node's configuration: raw TOML in, checked values out.
+//!
+//! Paths in the file are relative to the folder the file lies in. Everything is checked before anything is opened or
+//! bound, and what does not fit together is refused with the words to write instead.
+
+mod check;
+mod error;
+pub mod keys;
+mod raw;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use markstein_proto::{Authority, AuthorityId, Genesis};
+use serde::Deserialize;
+
+pub use error::ConfigError;
+pub use keys::{AuthorityKeys, KeysError};
+
+use crate::files;
+
+/// A node's configuration, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// Which authority of the genesis this node is.
+    pub authority: AuthorityId,
+    /// The genesis file.
+    pub genesis: PathBuf,
+    /// The data folder.
+    pub data_dir: PathBuf,
+    /// The folder with `consensus.key`, `cosigner.key`, `log.key`, `network.key` and the marker of `init`.
+    pub keys_dir: PathBuf,
+    /// The public port.
+    pub api: ApiConfig,
+    /// The operators' port: metrics, peers, administration.
+    pub operator: ListenerConfig,
+    /// Bounds of the pool.
+    pub pool: PoolConfig,
+    /// What is logged and how.
+    pub log: LogConfig,
+    /// How long a stop may take in all.
+    pub shutdown_deadline: Duration,
+}
+
+/// The public API's listeners.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiConfig {
+    /// At least one; all serve the same.
+    pub listeners: Vec<ListenerConfig>,
+    /// Most connections open at once on each listener; further ones are closed at once.
+    pub connections_max: usize,
+    /// Where to write the addresses once the node serves.
+    pub address_file: Option<PathBuf>,
+}
+
+/// One listener. Without TLS only on loopback or where the operator wrote `insecure = true`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// Where to listen; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Certificate and key, where it speaks TLS.
+    pub tls: Option<TlsFiles>,
+    /// The entry of the configuration file that names it, for messages.
+    pub place: &'static str,
+}
+
+/// Files of a TLS listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate chain, PEM, the listener's own certificate first.
+    pub certificate: PathBuf,
+    /// Private key, PEM.
+    pub key: PathBuf,
+}
+
+/// Bounds of the pool. A full pool refuses with a retry hint; it never drops what it accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Most bytes of batches that wait.
+    pub bytes_max: u64,
+    /// Most bytes of one issuer's batches that wait.
+    pub bytes_per_issuer_max: u64,
+    /// Most batches of one issuer that wait.
+    pub batches_per_issuer_max: u64,
+}
+
+/// What is logged and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Form of a line.
+    pub format: LogFormat,
+    /// A level, or a filter like `info,markstein_node=debug`; checked.
+    pub level: String,
+}
+
+/// Form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl NodeConfig {
+    /// Reads and checks a configuration file. No other file is opened.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = files::read_text(file).map_err(ConfigError::File)?;
+        Self::parse(&text, file)
+    }
+
+    /// Checks the text of a configuration that stands in `file`.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let raw = toml::from_str(text).map_err(|error| ConfigError::Toml {
+            file: file.to_owned(),
+            reason: error.to_string().trim_end().to_owned(),
+        })?;
+        check::Checker::new(file).config(raw)
+    }
+
+    /// Reads the genesis file and checks that it knows this node's authority.
+    ///
+    /// # Errors
+    /// [`ConfigError::GenesisFile`], [`ConfigError::Genesis`] or [`ConfigError::UnknownAuthority`].
+    pub fn load_genesis(&self) -> Result<Genesis, ConfigError> {
+        let genesis = load_genesis(&self.genesis)?;
+        self.authority_in(&genesis)?;
+        Ok(genesis)
+    }
+
+    /// This node's authority as the genesis has it.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownAuthority`].
+    pub fn authority_in<'a>(&self, genesis: &'a Genesis) -> Result<&'a Authority, ConfigError> {
+        let authorities = genesis.authorities.authorities();
+        authorities.iter().find(|a| a.id == self.authority).ok_or_else(|| ConfigError::UnknownAuthority {
+            file: self.file.clone(),
+            authority: self.authority.to_string(),
+            known: authorities.iter().map(|a| a.id.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+/// Reads and checks a genesis file.
+///
+/// # Errors
+/// [`ConfigError::GenesisFile`] or [`ConfigError::Genesis`].
+pub fn load_genesis(file: &Path) -> Result<Genesis, ConfigError> {
+    let text = files::read_text(file).map_err(ConfigError::GenesisFile)?;
+    Genesis::from_toml(&text).map_err(|source| ConfigError::Genesis { file: file.to_owned(), source })
+}

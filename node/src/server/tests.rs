@@ -1,0 +1,275 @@
+//! Listeners answer over plain and encrypted connections, in both versions of HTTP, and stop in order.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use axum::extract::ConnectInfo;
+use axum::routing::get;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tonic_health::ServingStatus;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+use super::*;
+use crate::config::TlsFiles;
+use crate::shutdown::StopSignal;
+
+const LONG: Duration = Duration::from_secs(3600);
+
+struct Running {
+    address: Address,
+    stop: StopSignal,
+    task: JoinHandle<Result<(), ServerError>>,
+}
+
+fn listener(address: &str, tls: Option<TlsFiles>) -> ListenerConfig {
+    ListenerConfig { address: address.parse().unwrap(), tls, place: "[api] listen" }
+}
+
+fn start(router: Router, tls: Option<TlsFiles>, connections_max: usize) -> Running {
+    let bound = Bound::bind(&[listener("127.0.0.1:0", tls)], connections_max).unwrap();
+    let address = bound.addresses()[0];
+    assert_ne!(address.socket.port(), 0);
+    let stop = StopSignal::new();
+    let task = tokio::spawn(bound.serve(router, stop.stopped(), LONG));
+    Running { address, stop, task }
+}
+
+impl Running {
+    async fn end(self) {
+        self.stop.stop();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+fn hello() -> Router {
+    Router::new().route(
+        "/hello",
+        get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move {
+            assert!(peer.ip().is_loopback());
+            "hello"
+        }),
+    )
+}
+
+/// A self-signed certificate for `localhost` and its key, made for this one test.
+fn certificate(folder: &Path) -> (TlsFiles, CertifiedKey<rcgen::KeyPair>) {
+    let made = generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let files = TlsFiles { certificate: folder.join("c.pem"), key: folder.join("k.pem") };
+    fs::write(&files.certificate, made.cert.pem()).unwrap();
+    fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+    fs::set_permissions(&files.key, fs::Permissions::from_mode(0o600)).unwrap();
+    (files, made)
+}
+
+/// One HTTP/1.1 request over any stream; the whole answer.
+fn request(mut stream: impl io::Read + io::Write) -> io::Result<String> {
+    stream.write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_http_is_answered_and_ends_in_order() {
+    let running = start(hello(), None, 8);
+    assert_eq!(running.address.to_string(), format!("http://{}", running.address.socket));
+    let socket = running.address.socket;
+    let answer = blocking(move || request(std::net::TcpStream::connect(socket)?)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
+    running.end().await;
+    assert!(TcpStream::connect(socket).await.is_err(), "the port is free again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_is_answered_without_tls_by_prior_knowledge() {
+    let (reporter, service) = tonic_health::server::health_reporter();
+    reporter.set_service_status("x", ServingStatus::Serving).await;
+    let grpc = tonic::service::Routes::new(service).prepare().into_axum_router();
+    let running = start(hello().merge(grpc), None, 8);
+    let channel = tonic::transport::Endpoint::from_shared(running.address.to_string()).unwrap();
+    let mut client = HealthClient::new(channel.connect().await.unwrap());
+    let answer = client.check(HealthCheckRequest { service: "x".into() }).await.unwrap();
+    assert_eq!(
+        answer.into_inner().status,
+        i32::from(tonic_health::pb::health_check_response::ServingStatus::Serving)
+    );
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_with_both_versions_of_http() {
+    let folder = TempDir::new().unwrap();
+    let (files, made) = certificate(folder.path());
+    let running = start(hello(), Some(files), 8);
+    let socket = running.address.socket;
+    assert!(running.address.to_string().starts_with("https://"));
+    for (offered, chosen) in [(vec!["h2", "http/1.1"], "h2"), (vec!["http/1.1"], "http/1.1")] {
+        let trusted = made.cert.der().clone();
+        let (answer, protocol) = blocking(move || over_tls(socket, trusted, &offered)).await.unwrap();
+        assert_eq!(protocol.as_deref(), Some(chosen.as_bytes()));
+        if chosen == "http/1.1" {
+            assert!(answer.ends_with("hello"), "{answer}");
+        }
+    }
+    let plain = blocking(move || request(std::net::TcpStream::connect(socket)?)).await;
+    assert!(!plain.is_ok_and(|answer| answer.contains("hello")), "nothing is said in clear");
+    running.end().await;
+}
+
+/// Handshake with these protocols on offer, then, on HTTP/1.1, a request.
+fn over_tls(
+    socket: SocketAddr,
+    trusted: rustls::pki_types::CertificateDer<'static>,
+    offered: &[&str],
+) -> io::Result<(String, Option<Vec<u8>>)> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut tcp = std::net::TcpStream::connect(socket)?;
+    while connection.is_handshaking() {
+        connection.complete_io(&mut tcp)?;
+    }
+    let protocol = connection.alpn_protocol().map(<[u8]>::to_vec);
+    let http1 = protocol.as_deref() == Some(b"http/1.1");
+    let answer = if http1 { request(rustls::Stream::new(&mut connection, &mut tcp))? } else { String::new() };
+    Ok((answer, protocol))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_too_many_is_closed_and_the_place_is_given_back() {
+    let running = start(hello(), None, 1);
+    let socket = running.address.socket;
+    let held = std::net::TcpStream::connect(socket).unwrap();
+    let ask = move || request(std::net::TcpStream::connect(socket)?);
+    let mut first = held.try_clone().unwrap();
+    // An answer on a connection kept alive shows that it has the place.
+    let taken = blocking(move || {
+        use io::{Read, Write};
+        first.write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+        let mut byte = [0];
+        first.read_exact(&mut byte)
+    });
+    taken.await.unwrap();
+    assert!(!blocking(ask).await.is_ok_and(|answer| answer.contains("hello")));
+    held.shutdown(std::net::Shutdown::Both).unwrap();
+    while !blocking(ask).await.is_ok_and(|answer| answer.contains("hello")) {
+        tokio::task::yield_now().await;
+    }
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_there_are_answered_before_the_end() {
+    let (entered, mut enters) = tokio::sync::mpsc::channel::<()>(1);
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (held, release) = (Arc::clone(&gate), gate);
+    let router = Router::new().route(
+        "/hello",
+        get(move || async move {
+            entered.send(()).await.unwrap();
+            let _ = held.acquire().await.unwrap();
+            "late"
+        }),
+    );
+    let running = start(router, None, 8);
+    let socket = running.address.socket;
+    let asked = tokio::spawn(blocking(move || request(std::net::TcpStream::connect(socket)?)));
+    enters.recv().await.unwrap();
+    running.stop.stop();
+    release.add_permits(1);
+    running.task.await.unwrap().unwrap();
+    assert!(asked.await.unwrap().unwrap().ends_with("late"));
+}
+
+#[tokio::test]
+async fn requests_that_never_end_are_cut_at_the_deadline() {
+    let (entered, mut enters) = tokio::sync::mpsc::channel::<()>(1);
+    let router = Router::new().route(
+        "/hello",
+        get(move || async move {
+            entered.send(()).await.unwrap();
+            std::future::pending::<()>().await
+        }),
+    );
+    let bound = Bound::bind(&[listener("127.0.0.1:0", None)], 8).unwrap();
+    let socket = bound.addresses()[0].socket;
+    let stop = StopSignal::new();
+    let task = tokio::spawn(bound.serve(router, stop.stopped(), Duration::ZERO));
+    let asked = tokio::spawn(blocking(move || request(std::net::TcpStream::connect(socket)?)));
+    enters.recv().await.unwrap();
+    stop.stop();
+    task.await.unwrap().unwrap();
+    assert!(!asked.await.unwrap().is_ok_and(|answer| answer.contains("200")));
+}
+
+#[test]
+fn a_port_in_use_is_said_with_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let message = Bound::bind(&[listener(&address.to_string(), None)], 8).unwrap_err().to_string();
+    assert_eq!(
+        message,
+        format!(
+            "{address} is in use by another program; stop that one, or write another port under [api] listen"
+        )
+    );
+    let message = Bound::bind(&[listener("192.0.2.1:0", None)], 8).unwrap_err().to_string();
+    assert!(message.contains("this machine has no address 192.0.2.1"), "{message}");
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_named() {
+    let folder = TempDir::new().unwrap();
+    let (files, _) = certificate(folder.path());
+    let bind = |files: &TlsFiles| {
+        Bound::bind(&[listener("127.0.0.1:0", Some(files.clone()))], 8).unwrap_err().to_string()
+    };
+    let other = folder.path().join("other");
+    fs::create_dir(&other).unwrap();
+    let (others, _) = certificate(&other);
+    let mixed = TlsFiles { key: others.key, ..files.clone() };
+    assert!(bind(&mixed).contains("cannot be used together"), "{}", bind(&mixed));
+    let swapped = TlsFiles { certificate: files.key.clone(), key: files.key.clone() };
+    assert!(bind(&swapped).contains("no certificate chain"), "{}", bind(&swapped));
+    let missing = TlsFiles { certificate: folder.path().join("nowhere.pem"), ..files.clone() };
+    assert!(bind(&missing).contains("nowhere.pem does not exist"), "{}", bind(&missing));
+    fs::set_permissions(&files.key, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(bind(&files).contains("chmod o="), "{}", bind(&files));
+    fs::set_permissions(&files.key, fs::Permissions::from_mode(0o640)).unwrap();
+    fs::copy(&files.certificate, &files.key).unwrap();
+    assert!(bind(&files).contains("no private key"), "{}", bind(&files));
+}
+
+#[test]
+fn the_address_file_is_written_whole() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("listening.json");
+    assert_eq!(read_address_file(&path).unwrap(), None);
+    let api = Address { socket: "127.0.0.1:1".parse().unwrap(), tls: true };
+    let operator = Address { socket: "[::1]:2".parse().unwrap(), tls: false };
+    write_address_file(&path, &[api], &operator).unwrap();
+    let read = read_address_file(&path).unwrap().unwrap();
+    assert_eq!(read.api, ["https://127.0.0.1:1"]);
+    assert_eq!(read.operator, "http://[::1]:2");
+    fs::write(&path, "{").unwrap();
+    assert!(read_address_file(&path).is_err());
+}

@@ -1,0 +1,118 @@
+//! `init` makes one journal for a set of keys, whatever happens in between.
+
+use markstein_proto::AuthorityId;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::keys;
+use markstein_proto::{
+    AuthoritySet, DocumentType, DocumentTypeName, EpochId, IssuerGrant, IssuerId, IssuerKey, Parameters,
+    TimeMs,
+};
+
+struct Place {
+    folder: TempDir,
+    config: NodeConfig,
+    genesis: Genesis,
+}
+
+fn place() -> Place {
+    let folder = TempDir::new().unwrap();
+    let keys_dir = folder.path().join("keys");
+    let id = AuthorityId::new("a.example").unwrap();
+    let authority = keys::new_authority_keys(&keys_dir, &keys_dir, &id, "A").unwrap().check().unwrap();
+    let key = keys::new_key().unwrap().public();
+    let grant = IssuerGrant {
+        issuer: IssuerId::new("i.example").unwrap(),
+        name: "I".into(),
+        keys: vec![IssuerKey { key, not_before: TimeMs(0), not_after: None }],
+        document_types: vec![1],
+    };
+    let name = DocumentTypeName::new("letter").unwrap();
+    let genesis = Genesis {
+        origin: "neustadt.example/test".into(),
+        nonce: [7; 32],
+        time: TimeMs(1_000),
+        authorities: AuthoritySet::new(EpochId(0), vec![authority]).unwrap(),
+        grants: vec![grant],
+        parameters: Parameters {
+            document_types: vec![DocumentType { code: 1, name }],
+            recosign_interval_ms: 60_000,
+        },
+    };
+    let text = "authority = \"a.example\"\ngenesis = \"g\"\ndata_dir = \"data\"\nkeys_dir = \"keys\"\n";
+    let config = NodeConfig::parse(text, &folder.path().join("node.toml")).unwrap();
+    Place { folder, config, genesis: genesis.check().unwrap() }
+}
+
+fn another(genesis: &Genesis) -> Genesis {
+    Genesis { nonce: [8; 32], ..genesis.clone() }
+}
+
+#[test]
+fn init_once_then_run_finds_it() {
+    let Place { config, genesis, .. } = place();
+    assert!(matches!(check(&config, &genesis), Err(SetupError::NotCreated { .. })));
+    assert!(!config.data_dir.exists(), "looking makes nothing");
+    init(&config, &genesis).unwrap();
+    check(&config, &genesis).unwrap();
+    assert!(matches!(check(&config, &another(&genesis)), Err(SetupError::AnotherLedger { .. })));
+}
+
+#[test]
+fn a_second_init_is_refused_also_when_the_data_is_gone() {
+    let Place { config, genesis, .. } = place();
+    init(&config, &genesis).unwrap();
+    let message = init(&config, &genesis).unwrap_err().to_string();
+    assert!(message.contains("sign the opposite") && message.contains("keys new"), "{message}");
+    fs::remove_dir_all(&config.data_dir).unwrap();
+    assert!(matches!(init(&config, &genesis), Err(SetupError::AlreadyCreated { .. })));
+    assert!(!config.data_dir.exists());
+    let message = check(&config, &genesis).unwrap_err().to_string();
+    assert!(message.contains("is missing"), "{message}");
+}
+
+#[test]
+fn an_interrupted_init_is_finished_by_the_next_and_never_run() {
+    let Place { config, genesis, .. } = place();
+    // As far as it can get without being done: the folder is there, block 0 may not be.
+    write_marker(&config, State::Creating, genesis.ledger_id()).unwrap();
+    drop(DataFolder::create(&config.data_dir, &genesis.ledger_id().0).unwrap());
+    assert!(matches!(check(&config, &genesis), Err(SetupError::Interrupted { .. })));
+    init(&config, &genesis).unwrap();
+    check(&config, &genesis).unwrap();
+}
+
+#[test]
+fn a_folder_with_something_else_in_it_is_left_alone() {
+    let Place { config, genesis, .. } = place();
+    fs::create_dir(&config.data_dir).unwrap();
+    fs::write(config.data_dir.join("thesis.txt"), "years of work").unwrap();
+    assert!(matches!(init(&config, &genesis), Err(SetupError::Folder(FolderError::NotEmpty { .. }))));
+    assert!(!marker_path(&config).exists());
+    assert!(config.data_dir.join("thesis.txt").exists());
+}
+
+#[test]
+fn a_lost_marker_is_written_again_where_the_data_is_right() {
+    let Place { config, genesis, .. } = place();
+    init(&config, &genesis).unwrap();
+    fs::remove_file(marker_path(&config)).unwrap();
+    assert!(matches!(
+        init(&config, &genesis),
+        Err(SetupError::Folder(FolderError::AlreadyInitialised { .. }))
+    ));
+    assert!(check(&config, &another(&genesis)).is_err(), "the data is of another ledger");
+    assert!(!marker_path(&config).exists());
+    check(&config, &genesis).unwrap();
+    assert!(matches!(init(&config, &genesis), Err(SetupError::AlreadyCreated { .. })));
+}
+
+#[test]
+fn a_damaged_marker_is_never_taken_for_none() {
+    let Place { folder, config, genesis } = place();
+    init(&config, &genesis).unwrap();
+    fs::write(folder.path().join("keys").join(MARKER_FILE), "").unwrap();
+    assert!(matches!(init(&config, &genesis), Err(SetupError::DamagedMarker { .. })));
+    assert!(matches!(check(&config, &genesis), Err(SetupError::DamagedMarker { .. })));
+}
