@@ -265,9 +265,9 @@ impl Actor {
                 index.insert(sequence, entry);
             }
         }
+        self.wake.pooled();
         let result = written.clone().map(|()| Submitted::Accepted).map_err(SubmitError::from);
         waiting.into_iter().for_each(|reply| answer(reply, result.clone()));
-        self.wake.pooled();
         written
     }
 

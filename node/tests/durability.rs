@@ -1,0 +1,229 @@
+//! Accepted means durable, final means for ever, whatever the disk and the power do.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::Arc;
+
+use markstein_node::{
+    ledger::{FinalState, InitError, State, init, receipt, record_of_batch},
+    pool::{PoolLimits, SubmitError, Submitted, Wake},
+    storage::{
+        Db, Durability, MemoryStore, Read, StorageError, WriteFailure, Writes,
+        tables::{Cosignatures, Headers, Heights, Outcome, Outcomes, Tiles},
+    },
+};
+use markstein_proto::{
+    Batch, LeafIndex,
+    receipt::{Receipt, Verified},
+    status::Status,
+};
+use support::{DAY, LIMITS, Ledger, START, batch, document, genesis, salt};
+
+fn receipt_of(ledger: &Ledger, batch: &Batch, position: u32) -> Receipt {
+    let (state, view) = ledger.finality.snapshot().unwrap();
+    let index = record_of_batch(&view, &batch.id(), position).unwrap();
+    receipt(&view, &state, &genesis().origin, index).unwrap()
+}
+
+fn verify(ledger: &Ledger, batch: &Batch, position: u32, number: u64) -> Verified {
+    let mut receipt = receipt_of(ledger, batch, position);
+    receipt.salt = Some(salt(number));
+    let read_back = Receipt::from_json(receipt.to_json().as_bytes()).unwrap();
+    read_back.verify(&ledger.trust, &document(number)).unwrap()
+}
+
+#[tokio::test]
+async fn a_submission_becomes_final_and_its_receipt_verifies() {
+    let mut ledger = Ledger::new();
+    let one = batch(START, 0..5);
+    assert_eq!(ledger.pool.submit(one.clone()).await.unwrap(), Submitted::Accepted);
+    assert_eq!(ledger.wakes.try_recv(), Ok(Wake::Pooled));
+    assert!(ledger.cut());
+    for number in 0..5 {
+        let verified = verify(&ledger, &one, number as u32, number);
+        assert_eq!(verified.issuer_name, "Bauaufsicht Neustadt");
+        assert_eq!(verified.status, Status::Valid);
+        assert_eq!((verified.vouchers.len(), verified.quorum), (1, 1));
+        assert_eq!(verified.anchored_at.0, START + 1000);
+    }
+    assert_eq!(ledger.pool.size().batches, 0);
+    assert!(!ledger.cut(), "nothing is left to write");
+}
+
+#[tokio::test]
+async fn receipts_verify_at_every_size_of_the_log() {
+    let mut ledger = Ledger::new();
+    let mut batches: Vec<(Arc<Batch>, u64)> = Vec::new();
+    for number in 0..40 {
+        let first = number * 100;
+        let one = batch(START, first..first + 1 + number * 7 % 23);
+        ledger.pool.submit(one.clone()).await.unwrap();
+        assert!(ledger.cut());
+        batches.push((one, first));
+        for (one, first) in &batches {
+            let last = one.records().len() as u64 - 1;
+            verify(&ledger, one, last as u32, first + last);
+        }
+    }
+    let reloaded = FinalState::load(&ledger.db).unwrap();
+    assert_eq!(reloaded.tip(), ledger.chain.state().tip());
+    assert_eq!(reloaded.frontier(), ledger.chain.state().frontier());
+}
+
+#[tokio::test]
+async fn what_is_accepted_survives_a_crash_and_what_is_final_stays_where_it_is() {
+    let mut ledger = Ledger::new();
+    let (one, two) = (batch(START, 0..3), batch(START, 3..4));
+    ledger.pool.submit(one.clone()).await.unwrap();
+    ledger = ledger.crash();
+    assert!(ledger.pool.contains(&one.id()), "accepted means durable");
+    assert_eq!(ledger.wakes.try_recv(), Ok(Wake::Pooled), "a start takes up what is in the pool");
+    ledger.cut();
+    ledger.pool.submit(two.clone()).await.unwrap();
+    ledger.cut();
+    let before = receipt_of(&ledger, &one, 0);
+    ledger = ledger.crash();
+    assert_eq!(receipt_of(&ledger, &one, 0), before);
+    verify(&ledger, &two, 0, 3);
+    assert!(!ledger.cut(), "nothing is written twice");
+}
+
+#[tokio::test]
+async fn submitting_again_returns_the_first_outcome() {
+    let mut ledger = Ledger::new();
+    let one = batch(START, 0..3);
+    ledger.pool.submit(one.clone()).await.unwrap();
+    assert_eq!(ledger.pool.submit(one.clone()).await.unwrap(), Submitted::Accepted);
+    ledger.cut();
+    let outcome = ledger.db.get::<Outcomes>(&one.id().0).unwrap().unwrap();
+    assert!(matches!(outcome, Outcome::Final { .. }));
+    assert_eq!(ledger.pool.submit(one).await.unwrap(), Submitted::Decided(outcome));
+}
+
+#[tokio::test]
+async fn what_outwaits_its_24_hours_is_refused_for_good() {
+    let mut ledger = Ledger::new();
+    let one = batch(START, 0..3);
+    ledger.pool.submit(one.clone()).await.unwrap();
+    ledger.clock.set(START + DAY + 1);
+    assert!(!ledger.cut());
+    assert!(!ledger.pool.contains(&one.id()));
+    let outcome = ledger.db.get::<Outcomes>(&one.id().0).unwrap().unwrap();
+    assert!(matches!(outcome, Outcome::Refused { reason: 1, .. }));
+    ledger = ledger.crash();
+    assert_eq!(ledger.pool.submit(one).await.unwrap(), Submitted::Decided(outcome));
+}
+
+#[tokio::test]
+async fn a_full_pool_says_so_and_loses_nothing() {
+    let store = Arc::new(MemoryStore::new());
+    init(&Db::new(store.clone()), &genesis()).unwrap();
+    let limits = PoolLimits { batches_per_issuer_max: 2, ..LIMITS };
+    let mut ledger = Ledger::with_limits(store, START, limits);
+    let batches: Vec<_> = (0..3).map(|n| batch(START, n..n + 1)).collect();
+    ledger.pool.submit(batches[0].clone()).await.unwrap();
+    ledger.pool.submit(batches[1].clone()).await.unwrap();
+    assert!(matches!(ledger.pool.submit(batches[2].clone()).await, Err(SubmitError::Full(_))));
+    ledger.cut();
+    assert_eq!(ledger.pool.submit(batches[2].clone()).await.unwrap(), Submitted::Accepted);
+    ledger.cut();
+    for (number, batch) in batches.iter().enumerate() {
+        verify(&ledger, batch, 0, number as u64);
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_accepts_nothing_and_loses_nothing() {
+    let mut ledger = Ledger::new();
+    let (one, two) = (batch(START, 0..1), batch(START, 1..2));
+    ledger.pool.submit(one.clone()).await.unwrap();
+    ledger.cut();
+    ledger.store.fail_after(0, WriteFailure::NoSpace);
+    let refused = ledger.pool.submit(two.clone()).await;
+    assert!(matches!(refused, Err(SubmitError::Storage(StorageError::NoSpace { .. }))), "{refused:?}");
+    ledger = ledger.crash();
+    assert!(!ledger.pool.contains(&two.id()));
+    verify(&ledger, &one, 0, 0);
+    ledger.pool.submit(two.clone()).await.unwrap();
+    ledger.cut();
+    verify(&ledger, &two, 0, 1);
+}
+
+#[tokio::test]
+async fn a_block_that_could_not_be_written_leaves_no_trace() {
+    let ledger = Ledger::new();
+    let one = batch(START, 0..3);
+    ledger.pool.submit(one.clone()).await.unwrap();
+    let mut ledger = ledger;
+    let before = ledger.chain.state().tip().clone();
+    let block = ledger.chain.build(markstein_proto::View(1), 0).unwrap().unwrap();
+    ledger.store.fail_after(0, WriteFailure::Broken);
+    assert!(ledger.chain.finalize(&block).is_err());
+    ledger = ledger.crash();
+    assert_eq!(ledger.chain.state().tip(), &before);
+    assert!(ledger.pool.contains(&one.id()));
+    assert!(ledger.cut());
+    verify(&ledger, &one, 2, 2);
+}
+
+#[tokio::test]
+async fn cosigning_again_renews_the_as_of_time_and_never_goes_back() {
+    let mut ledger = Ledger::new();
+    let one = batch(START, 0..1);
+    ledger.pool.submit(one.clone()).await.unwrap();
+    ledger.cut();
+    let first = verify(&ledger, &one, 0, 0);
+    ledger.clock.set(START + 500_000);
+    ledger.chain.cosign_again().unwrap();
+    let second = verify(&ledger, &one, 0, 0);
+    assert_eq!(second.as_of_s, (START + 500_000) / 1000);
+    assert!(first.as_of_s < second.as_of_s);
+    assert_eq!(ledger.db.range::<Cosignatures>(..).count(), 1, "older ones are pruned");
+}
+
+#[test]
+fn block_zero_is_written_once() {
+    let store = Arc::new(MemoryStore::new());
+    let db = Db::new(store);
+    init(&db, &genesis()).unwrap();
+    assert!(matches!(init(&db, &genesis()), Err(InitError::NotEmpty)));
+}
+
+#[tokio::test]
+async fn a_damaged_tail_is_found_at_the_start() {
+    let mut ledger = Ledger::new();
+    ledger.pool.submit(batch(START, 0..3)).await.unwrap();
+    ledger.cut();
+    let (_, index) = ledger.db.last::<Heights>().unwrap().unwrap();
+    let damage = |change: &dyn Fn(&mut Writes)| {
+        let store = Arc::new(MemoryStore::new());
+        init(&Db::new(store.clone()), &genesis()).unwrap();
+        let db = Db::new(store);
+        let mut writes = Writes::new();
+        for entry in ledger.db.range::<Tiles>(..) {
+            let (key, value) = entry.unwrap();
+            writes.put::<Tiles>(&key, &value);
+        }
+        let header = ledger.db.get::<Headers>(&index).unwrap().unwrap();
+        writes.put::<Headers>(&index, &header).put::<Heights>(&markstein_proto::Height(1), &index);
+        change(&mut writes);
+        db.commit(writes, Durability::Synced).unwrap();
+        FinalState::load(&db)
+    };
+    assert!(damage(&|_| {}).is_ok());
+    let wrong_tile = damage(&|writes| {
+        let mut tile = ledger.db.get::<Tiles>(&(0, 0)).unwrap().unwrap();
+        tile[32] ^= 1;
+        writes.put::<Tiles>(&(0, 0), &tile);
+    });
+    assert!(wrong_tile.unwrap_err().is_corruption());
+    let no_header = damage(&|writes| {
+        writes.delete::<Headers>(&index);
+    });
+    assert!(no_header.unwrap_err().is_corruption());
+    let another = damage(&|writes| {
+        writes.put::<Headers>(&index, &ledger.db.get::<Headers>(&LeafIndex(2)).unwrap().unwrap());
+    });
+    assert!(another.unwrap_err().is_corruption());
+}
