@@ -19,6 +19,45 @@ fn malformed(json: &str, detail: &str) {
     }
 }
 
+/// Texts that are no receipt, by name, for the published vectors.
+pub fn refused_files() -> Vec<(&'static str, String)> {
+    let json = good().to_json();
+    let replace = |from: &str, to: &str| {
+        let changed = json.replacen(from, to, 1);
+        assert_ne!(changed, json, "{from}");
+        changed
+    };
+    vec![
+        ("unknown entry", replace("{\n", "{\n  \"note\": \"\",\n")),
+        ("unknown entry of a part", replace("\"index\"", "\"place\": 1, \"index\"")),
+        ("entry twice", replace("\"index\"", "\"index\": 5, \"index\"")),
+        ("entry missing", replace("\"checkpoint\"", "\"checkpoints\"")),
+        ("explicit empty list", replace("{\n", "{\n  \"handovers\": [],\n")),
+        ("null as salt", json.lines().map(null_salt).collect::<Vec<_>>().join("\n")),
+        ("index as text", replace("\"index\": 6", "\"index\": \"6\"")),
+        ("index with a leading zero", replace("\"index\": 6", "\"index\": 06")),
+        ("index with a fraction", replace("\"index\": 6", "\"index\": 6.0")),
+        ("base64 without padding", replace("=\"", "\"")),
+        ("base64 with a line break", replace("=\"", "=\\n\"")),
+        ("salt too short", replace(&json.split('"').nth(7).unwrap()[..4], "")),
+        ("format of a later release", replace("receipt/v1", "receipt/v2")),
+        ("text behind the receipt", format!("{json}{{}}")),
+        ("cut off", json[..json.len() / 2].to_owned()),
+        ("empty", String::new()),
+    ]
+}
+
+fn null_salt(line: &str) -> &str {
+    if line.contains("\"salt\"") { "  \"salt\": null," } else { line }
+}
+
+#[test]
+fn texts_that_are_no_receipt_are_refused() {
+    for (name, text) in refused_files() {
+        assert!(Receipt::from_json(text.as_bytes()).is_err(), "{name}");
+    }
+}
+
 #[test]
 fn a_receipt_is_written_as_it_was_read() {
     let receipt = good();
