@@ -17,9 +17,25 @@ pub const LEDGER_ID: &[u8] = b"markstein/v1/ledger-id\0";
 pub const AUTHORITY_SET: &[u8] = b"markstein/v1/authority-set\0";
 /// Key id: the first 16 bytes of this hash of a public key.
 pub const KEY_ID: &[u8] = b"markstein/v1/key-id\0";
+/// A notarize vote of the consensus engine.
+pub const VOTE_NOTARIZE: &[u8] = b"\xFFmarkstein/v1/notarize\0";
+/// A nullify vote.
+pub const VOTE_NULLIFY: &[u8] = b"\xFFmarkstein/v1/nullify\0";
+/// A finalize vote.
+pub const VOTE_FINALIZE: &[u8] = b"\xFFmarkstein/v1/finalize\0";
 
 /// All tags, for the test that none is the prefix of another.
-pub const ALL: &[&[u8]] = &[BATCH_SIGNATURE, BATCH_ID, COMMITMENT, LEDGER_ID, AUTHORITY_SET, KEY_ID];
+pub const ALL: &[&[u8]] = &[
+    BATCH_SIGNATURE,
+    BATCH_ID,
+    COMMITMENT,
+    LEDGER_ID,
+    AUTHORITY_SET,
+    KEY_ID,
+    VOTE_NOTARIZE,
+    VOTE_NULLIFY,
+    VOTE_FINALIZE,
+];
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,7 @@ extern crate alloc;
 mod authority;
 mod batch;
 mod codec;
+pub mod consensus;
 pub mod domain;
 pub mod encoding;
 mod genesis;

@@ -1,4 +1,4 @@
-//! The generated protobuf messages of `schema/markstein/format/v1/format.proto`, private to this crate.
+//! The generated protobuf messages of `schema/markstein/format/v1/`, private to this crate.
 #![allow(missing_docs, clippy::all, clippy::pedantic)]
 
 include!(concat!(env!("OUT_DIR"), "/markstein.format.v1.rs"));

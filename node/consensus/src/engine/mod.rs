@@ -1,0 +1,238 @@
+//! The engine's state and its two doors.
+
+mod blocks;
+mod finality;
+mod propose;
+mod view;
+mod votes;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use markstein_proto::{
+    BatchId, EpochId, Hash, Header, Height, TimeMs, View,
+    consensus::{CheckedCertificate, CheckedProposal, CheckedVote},
+};
+
+use crate::{AuthorityNumber, Effect, Fact, Input, Now, Timing, VoteSigner, slot::Slot};
+use blocks::Blocks;
+use view::Timers;
+
+/// Views above the current one whose votes are kept.
+const VIEWS_AHEAD: u64 = 64;
+
+/// A final block, as far as the engine needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FinalBlock {
+    /// Its id.
+    pub id: Hash,
+    /// Its view; 0 for the epoch's first parent.
+    pub view: View,
+    /// Its height.
+    pub height: Height,
+    /// Its time.
+    pub time: TimeMs,
+}
+
+/// What an engine starts with.
+pub struct Setup {
+    /// The epoch.
+    pub epoch: EpochId,
+    /// How many authorities it has.
+    pub authorities: u32,
+    /// Which of them this node is.
+    pub me: AuthorityNumber,
+    /// Whether this node votes; an observer, or one that lost its journal, does not.
+    pub voting: bool,
+    /// Spans.
+    pub timing: Timing,
+    /// Signs this node's votes.
+    pub signer: Box<dyn VoteSigner>,
+    /// The newest final block of the ledger.
+    pub last_final: FinalBlock,
+    /// The newest finalization, `None` at the epoch's first parent.
+    pub finalization: Option<CheckedCertificate>,
+}
+
+/// The state machine. See the crate's page for its invariants.
+pub struct Engine {
+    epoch: EpochId,
+    authorities: u32,
+    me: AuthorityNumber,
+    voting: bool,
+    timing: Timing,
+    signer: Box<dyn VoteSigner>,
+    now: Now,
+    started: u64,
+    view: View,
+    slots: BTreeMap<View, Slot>,
+    blocks: Blocks,
+    last_final: FinalBlock,
+    finalization: Option<CheckedCertificate>,
+    /// The finalization that [`Effect::Sync`] was asked for.
+    syncing: Option<View>,
+    /// When each authority was heard last.
+    heard: Vec<u64>,
+    /// When each was last told of the newest finalization.
+    told: Vec<Option<u64>>,
+    pool: bool,
+    /// The view a block is being built for.
+    building: Option<View>,
+    timers: Timers,
+    effects: VecDeque<Effect>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("me", &self.me)
+            .field("view", &self.view)
+            .field("last_final", &self.last_final)
+            .field("voting", &self.voting)
+            .field("slots", &self.slots.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An engine that continues where its journal ends. Facts at or below the final view are passed over; own votes
+    /// are counted again.
+    #[must_use]
+    pub fn new(setup: Setup, journal: impl IntoIterator<Item = Fact>, now: Now) -> Self {
+        let authorities = setup.authorities as usize;
+        let mut engine = Self {
+            epoch: setup.epoch,
+            authorities: setup.authorities,
+            me: setup.me,
+            voting: setup.voting,
+            timing: setup.timing,
+            signer: setup.signer,
+            now,
+            started: now.tick,
+            view: View(0),
+            slots: BTreeMap::new(),
+            blocks: Blocks::default(),
+            last_final: setup.last_final,
+            finalization: setup.finalization,
+            syncing: None,
+            heard: vec![now.tick; authorities],
+            told: vec![None; authorities],
+            pool: false,
+            building: None,
+            timers: Timers::default(),
+            effects: VecDeque::new(),
+        };
+        for fact in journal.into_iter().filter(|fact| fact.view() > setup.last_final.view) {
+            engine.replay(fact);
+        }
+        engine.count_own_votes_again();
+        engine.try_finalize();
+        engine.settle();
+        engine
+    }
+
+    /// Takes an input. Effects follow by [`Engine::poll_effect`].
+    pub fn handle(&mut self, now: Now, input: Input) {
+        self.now = Now { tick: now.tick.max(self.now.tick), clock: now.clock };
+        match input {
+            Input::Tick => {}
+            Input::Proposal(from, proposal) => self.on_proposal(from, &proposal),
+            Input::Vote(vote) => self.on_vote(&vote),
+            Input::Certificate(from, certificate) => self.on_certificate(from, &certificate),
+            Input::Fetched(body) => self.on_fetched(&body),
+            Input::Checked(block, verdict) => self.on_checked(block, verdict),
+            Input::Built(view, body) => self.on_built(view, body),
+            Input::Heard(from) => self.hear(from),
+            Input::Pool(admissible) => self.pool = admissible,
+            Input::Synced(block, certificate) => self.on_synced(block, &certificate),
+        }
+        self.settle();
+    }
+
+    /// The next thing to do, in order.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// The tick at which the engine wants [`Input::Tick`], if nothing happens before.
+    #[must_use]
+    pub fn next_tick(&self) -> Option<u64> {
+        self.timers.next(&self.blocks)
+    }
+
+    /// The view it is in.
+    #[must_use]
+    pub const fn view(&self) -> View {
+        self.view
+    }
+
+    /// The newest final block.
+    #[must_use]
+    pub const fn last_final(&self) -> FinalBlock {
+        self.last_final
+    }
+
+    /// The newest finalization, `None` at the epoch's first parent.
+    #[must_use]
+    pub const fn finalization(&self) -> Option<&CheckedCertificate> {
+        self.finalization.as_ref()
+    }
+
+    /// Whether it votes.
+    #[must_use]
+    pub const fn is_voting(&self) -> bool {
+        self.voting
+    }
+
+    /// Every vote of `signer` above the final view that is known here: what a starting node asks its peers for.
+    pub fn votes_of(&self, signer: AuthorityNumber) -> impl Iterator<Item = &CheckedVote> {
+        self.slots.values().flat_map(move |slot| slot.votes_of(signer.0))
+    }
+
+    /// A block above the final one that is known here, for a peer that fetches it.
+    #[must_use]
+    pub fn body(&self, block: &Hash) -> Option<(&Header, &[(BatchId, Hash)])> {
+        self.blocks.body(block)
+    }
+
+    fn quorum(&self) -> usize {
+        (self.authorities - (self.authorities - 1) / 3) as usize
+    }
+
+    fn slot(&mut self, view: View) -> &mut Slot {
+        self.slots.entry(view).or_default()
+    }
+
+    /// Everything that may follow from a change, until nothing more does.
+    fn settle(&mut self) {
+        self.advance();
+        self.try_notarize();
+        self.try_propose();
+        self.run_timers();
+        self.retry_fetches();
+    }
+
+    /// Takes a fact of the own journal back into memory.
+    fn replay(&mut self, fact: Fact) {
+        match fact {
+            Fact::Voted(vote) => {
+                let slot = self.slot(vote.subject().view);
+                *slot.own.slot(&vote.subject().ballot) = Some(vote.clone());
+                slot.count(&vote);
+            }
+            Fact::Block(proposal) => {
+                let view = proposal.get().header.view;
+                self.learn(&proposal);
+                self.slot(view).propose(proposal.get().block_id());
+            }
+            Fact::Certified(certificate) => {
+                self.slot(certificate.view()).keep(&certificate);
+            }
+        }
+    }
+
+    fn learn(&mut self, proposal: &CheckedProposal) {
+        let body =
+            crate::Body { header: proposal.get().header.clone(), batches: proposal.get().batches.clone() };
+        self.blocks.insert(body, Some(proposal.clone()));
+    }
+}

@@ -1,0 +1,194 @@
+//! Votes and certificates: counting them, and casting this node's own.
+
+use markstein_proto::{
+    View,
+    consensus::{Ballot, CheckedCertificate, CheckedProposal, CheckedVote, Subject, Vote},
+};
+
+use super::{Engine, VIEWS_AHEAD};
+use crate::{AuthorityNumber, Effect, Fact, Message, Recipient, Send, leader};
+
+impl Engine {
+    pub(super) fn hear(&mut self, from: AuthorityNumber) {
+        if let Some(heard) = self.heard.get_mut(from.0 as usize) {
+            *heard = self.now.tick;
+        }
+    }
+
+    pub(super) fn on_vote(&mut self, vote: &CheckedVote) {
+        let (view, from) = (vote.subject().view, AuthorityNumber(vote.get().signer));
+        if from == self.me {
+            return self.check_memory(vote);
+        }
+        self.hear(from);
+        if view <= self.last_final.view {
+            return self.tell_finalization(from);
+        }
+        self.wake_for(view);
+        self.count(vote);
+    }
+
+    /// A vote with this node's own key: known from the journal, or cast by somebody who has the key.
+    fn check_memory(&mut self, vote: &CheckedVote) {
+        let Subject { view, ballot, .. } = vote.subject();
+        if view <= self.last_final.view {
+            return;
+        }
+        let own = self.slots.get_mut(&view).and_then(|slot| slot.own.slot(&ballot).clone());
+        if own.is_none_or(|own| own.subject() != vote.subject()) {
+            self.voting = false;
+            self.effects.push_back(Effect::Amnesia(vote.clone()));
+        }
+    }
+
+    /// Counts a vote; a quorum makes a certificate, which is gossiped when it is formed.
+    fn count(&mut self, vote: &CheckedVote) {
+        let Subject { view, ballot, .. } = vote.subject();
+        if view.0 > self.view.0 + VIEWS_AHEAD {
+            return;
+        }
+        let quorum = self.quorum();
+        let slot = self.slot(view);
+        let evidence = slot.count(vote);
+        let certificate = slot.certificate(&ballot, quorum);
+        if let Some(evidence) = evidence {
+            self.effects.push_back(Effect::Evidence(Box::new(evidence)));
+        }
+        if let Some(certificate) = certificate {
+            self.keep_certificate(&certificate, true);
+        }
+    }
+
+    /// After a restart own votes count as before; one of them may have been the last of a quorum.
+    pub(super) fn count_own_votes_again(&mut self) {
+        let quorum = self.quorum();
+        let formed: Vec<CheckedCertificate> = self
+            .slots
+            .values()
+            .flat_map(|slot| {
+                slot.own.all().filter_map(|vote| slot.certificate(&vote.subject().ballot, quorum))
+            })
+            .collect();
+        formed.iter().for_each(|certificate| self.keep_certificate(certificate, true));
+    }
+
+    pub(super) fn on_certificate(&mut self, from: AuthorityNumber, certificate: &CheckedCertificate) {
+        self.hear(from);
+        if certificate.view() <= self.last_final.view {
+            return self.tell_finalization(from);
+        }
+        self.keep_certificate(certificate, false);
+    }
+
+    /// Keeps a certificate and does what follows: rules 4 to 6.
+    fn keep_certificate(&mut self, certificate: &CheckedCertificate, formed: bool) {
+        let Subject { view, ballot, .. } = certificate.subject();
+        if view <= self.last_final.view || !self.slot(view).keep(certificate) {
+            return;
+        }
+        self.effects.push_back(Effect::Record(Fact::Certified(certificate.clone())));
+        if formed {
+            self.broadcast(Message::Certificate(certificate.clone()));
+        }
+        match ballot {
+            Ballot::Notarize(block) => {
+                self.request_check(block);
+                self.vote_finalize(view, certificate);
+            }
+            Ballot::Finalize(_) => self.try_finalize(),
+            Ballot::Nullify => {}
+        }
+    }
+
+    pub(super) fn on_proposal(&mut self, from: AuthorityNumber, proposal: &CheckedProposal) {
+        self.hear(from);
+        for certificate in proposal.certificates() {
+            self.keep_certificate(&certificate, false);
+        }
+        let header = &proposal.get().header;
+        let view = header.view;
+        if view <= self.last_final.view {
+            return self.tell_finalization(from);
+        }
+        let by_leader = AuthorityNumber(header.proposer) == leader(view, self.authorities);
+        if !by_leader || header.epoch != self.epoch || view.0 > self.view.0 + VIEWS_AHEAD {
+            return;
+        }
+        self.wake_for(view);
+        if self.slot(view).propose(proposal.get().block_id()) {
+            self.learn(proposal);
+        }
+        let vote = proposal.vote();
+        if AuthorityNumber(vote.get().signer) == self.me {
+            self.check_memory(&vote)
+        } else {
+            self.count(&vote)
+        }
+    }
+
+    /// Rule 4: a finalize vote for a notarized block, where this node did not nullify its view. It is synced with
+    /// the notarization.
+    fn vote_finalize(&mut self, view: View, notarization: &CheckedCertificate) {
+        let own = &self.slot(view).own;
+        if own.nullify.is_some() || own.finalize.is_some() {
+            return;
+        }
+        if let Some(block) = notarization.subject().ballot.block() {
+            self.cast(view, Ballot::Finalize(block), vec![Fact::Certified(notarization.clone())]);
+        }
+    }
+
+    /// Rule 3: a nullify vote, never beside a finalize vote.
+    pub(super) fn vote_nullify(&mut self, view: View) {
+        let own = &self.slot(view).own;
+        if own.nullify.is_none() && own.finalize.is_none() {
+            self.cast(view, Ballot::Nullify, Vec::new());
+        }
+    }
+
+    /// Signs a vote of this node, has it made durable with the facts it rests on, sent then, and counted.
+    pub(super) fn cast(&mut self, view: View, ballot: Ballot, facts: Vec<Fact>) {
+        let Some(vote) = self.sign(view, ballot) else { return };
+        self.commit(&vote, facts, Message::Vote(vote.clone()));
+    }
+
+    /// This node's vote, `None` where it does not vote.
+    pub(super) fn sign(&self, view: View, ballot: Ballot) -> Option<CheckedVote> {
+        if !self.voting {
+            return None;
+        }
+        let subject = Subject { epoch: self.epoch, view, ballot };
+        let signature = self.signer.sign(&subject);
+        Some(CheckedVote::own(Vote { subject, signer: self.me.0, signature }))
+    }
+
+    /// Durable before sent: the vote and the facts it rests on, and then `message`.
+    pub(super) fn commit(&mut self, vote: &CheckedVote, mut facts: Vec<Fact>, message: Message) {
+        let subject = vote.subject();
+        let own = self.slot(subject.view).own.slot(&subject.ballot);
+        assert!(own.is_none(), "one vote of a kind in a view");
+        *own = Some(vote.clone());
+        let own = &self.slot(subject.view).own;
+        assert!(own.nullify.is_none() || own.finalize.is_none(), "never nullify and finalize in one view");
+        facts.push(Fact::Voted(vote.clone()));
+        self.effects.push_back(Effect::Commit { facts, then: vec![Send { to: Recipient::All, message }] });
+        self.count(vote);
+    }
+
+    pub(super) fn broadcast(&mut self, message: Message) {
+        self.effects.push_back(Effect::Send(Send { to: Recipient::All, message }));
+    }
+
+    /// Answers a message at or below the final view with the newest finalization, once a while for each sender.
+    fn tell_finalization(&mut self, to: AuthorityNumber) {
+        let Some(finalization) = self.finalization.clone() else { return };
+        let Some(told) = self.told.get_mut(to.0 as usize) else { return };
+        let pause = self.timing.fetch_retry;
+        if to == self.me || told.is_some_and(|at| self.now.tick < at + pause) {
+            return;
+        }
+        *told = Some(self.now.tick);
+        let message = Message::Certificate(finalization);
+        self.effects.push_back(Effect::Send(Send { to: Recipient::One(to), message }));
+    }
+}

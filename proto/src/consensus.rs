@@ -1,0 +1,534 @@
+//! Votes, certificates and proposals of the consensus engine, and their one verifier.
+//!
+//! A vote covers ledger, epoch, view, kind and block, so it is good for nothing else. What was verified is a type of
+//! its own ([`CheckedVote`], [`CheckedCertificate`]): the engine takes no other.
+
+use alloc::vec::Vec;
+
+use prost::Message;
+
+use crate::{
+    AuthoritySet, BatchId, EpochId, Hash, Header, LedgerId, SecretKey, Signature, View,
+    codec::{self, CountBound, DecodeError},
+    domain,
+    leaf::Leaf,
+    wire,
+};
+
+/// Longest certificate, in bytes.
+pub const CERTIFICATE_MAX: usize = 8 * 1024;
+/// Longest proposal, in bytes: 50,000 batches of one record each, and the certificates that justify it.
+pub const PROPOSAL_MAX: usize = 5 * 1024 * 1024;
+/// Most batches of a proposal: each has at least one record.
+pub const PROPOSAL_BATCHES_MAX: usize = 50_000;
+/// Most nullifications a proposal carries; more are pulled by range.
+pub const PROPOSAL_NULLIFICATIONS_MAX: usize = 64;
+
+/// What a vote says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ballot {
+    /// This block is valid and the first I saw in its view.
+    Notarize(Hash),
+    /// This view took too long.
+    Nullify,
+    /// I saw this block notarized, and did not nullify its view before.
+    Finalize(Hash),
+}
+
+impl Ballot {
+    /// The block it is for.
+    #[must_use]
+    pub const fn block(&self) -> Option<Hash> {
+        match self {
+            Self::Notarize(block) | Self::Finalize(block) => Some(*block),
+            Self::Nullify => None,
+        }
+    }
+
+    const fn tag(&self) -> &'static [u8] {
+        match self {
+            Self::Notarize(_) => domain::VOTE_NOTARIZE,
+            Self::Nullify => domain::VOTE_NULLIFY,
+            Self::Finalize(_) => domain::VOTE_FINALIZE,
+        }
+    }
+
+    const fn kind(&self) -> wire::VoteKind {
+        match self {
+            Self::Notarize(_) => wire::VoteKind::Notarize,
+            Self::Nullify => wire::VoteKind::Nullify,
+            Self::Finalize(_) => wire::VoteKind::Finalize,
+        }
+    }
+
+    fn from_wire(kind: i32, block: &[u8]) -> Result<Self, DecodeError> {
+        let block = |make: fn(Hash) -> Self| codec::hash("block of a vote", block).map(make);
+        match wire::VoteKind::try_from(kind) {
+            Ok(wire::VoteKind::Notarize) => block(Self::Notarize),
+            Ok(wire::VoteKind::Finalize) => block(Self::Finalize),
+            Ok(wire::VoteKind::Nullify) => Ok(Self::Nullify),
+            _ => Err(DecodeError::Value { what: "kind of a vote", rule: "must be one of the three" }),
+        }
+    }
+
+    fn block_bytes(&self) -> Vec<u8> {
+        self.block().map_or_else(Vec::new, |hash| hash.0.to_vec())
+    }
+}
+
+/// What is voted on: a ballot in a view of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject {
+    /// The epoch.
+    pub epoch: EpochId,
+    /// The view, from 1.
+    pub view: View,
+    /// What is said.
+    pub ballot: Ballot,
+}
+
+impl Subject {
+    /// The bytes a vote signs: tag of its kind ‖ ledger id ‖ epoch ‖ view ‖ block id, 32 zero bytes where there is
+    /// none.
+    #[must_use]
+    pub fn signing_bytes(&self, ledger: &LedgerId) -> Vec<u8> {
+        let block = self.ballot.block().unwrap_or(Hash::ZERO);
+        let (epoch, view) = (self.epoch.0.to_be_bytes(), self.view.0.to_be_bytes());
+        [self.ballot.tag(), &ledger.0.0, &epoch, &view, &block.0].concat()
+    }
+}
+
+/// A vote as received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vote {
+    /// What is voted.
+    pub subject: Subject,
+    /// Number of the authority in the epoch's set.
+    pub signer: u32,
+    /// Its signature.
+    pub signature: Signature,
+}
+
+/// A certificate as received: votes of a quorum on one subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// What was voted.
+    pub subject: Subject,
+    /// Signers ascending, each with its signature.
+    pub signatures: Vec<(u32, Signature)>,
+}
+
+/// A leader's block as received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// The header, with its canonical leaf's hash as block id.
+    pub header: Header,
+    /// The batches in order, each with the leaf hash of its signed head.
+    pub batches: Vec<(BatchId, Hash)>,
+    /// The leader's own notarize vote on it.
+    pub vote: Vote,
+    /// Notarization or finalization of the parent; `None` where the parent is the epoch's first.
+    pub parent: Option<Certificate>,
+    /// Nullifications of the views between parent and block.
+    pub nullifications: Vec<Certificate>,
+}
+
+/// A vote whose signature was verified. Only a [`Verifier`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedVote(Vote);
+
+/// A certificate whose signatures were verified. Only a [`Verifier`], or a quorum of checked votes, makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedCertificate(Certificate);
+
+/// A proposal whose vote and certificates were verified. Only a [`Verifier`] makes one. Whether its block is valid is
+/// a question to a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedProposal(Proposal);
+
+/// Why a vote or certificate does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VoteError {
+    /// Of another epoch than the verifier's.
+    #[error("the vote is of another epoch")]
+    Epoch,
+    /// View 0 is never voted on.
+    #[error("the vote is on view 0")]
+    View,
+    /// No such authority.
+    #[error("the vote is of authority {0}, which the epoch does not have")]
+    Signer(u32),
+    /// Not its signature.
+    #[error("the signature of authority {0} is not valid")]
+    Signature(u32),
+    /// Fewer signers than a quorum.
+    #[error("the certificate has {have} signers, a quorum is {need}")]
+    Quorum {
+        /// Distinct signers.
+        have: usize,
+        /// Needed.
+        need: usize,
+    },
+    /// A proposal whose vote is not its leader's on this block.
+    #[error("the proposal does not carry its leader's vote on it")]
+    Leader,
+}
+
+/// Signs and verifies votes. Simulations use stand-ins; what is real is [`Ed25519`].
+pub trait Scheme {
+    /// Whether `signature` is `signer`'s over `message`.
+    fn verify(&self, signer: u32, message: &[u8], signature: &Signature) -> bool;
+}
+
+/// Strict Ed25519 with the consensus keys of an authority set.
+#[derive(Clone, Debug)]
+pub struct Ed25519(pub AuthoritySet);
+
+impl Scheme for Ed25519 {
+    fn verify(&self, signer: u32, message: &[u8], signature: &Signature) -> bool {
+        let authority = self.0.authorities().get(signer as usize);
+        authority.is_some_and(|a| a.consensus_key.verify(message, signature).is_ok())
+    }
+}
+
+/// Verifies the votes of one epoch.
+#[derive(Clone, Debug)]
+pub struct Verifier<S> {
+    ledger: LedgerId,
+    epoch: EpochId,
+    authorities: u32,
+    scheme: S,
+}
+
+impl Verifier<Ed25519> {
+    /// The verifier of an authority set's epoch.
+    #[must_use]
+    pub fn of(ledger: LedgerId, set: &AuthoritySet) -> Self {
+        let authorities = u32::try_from(set.authorities().len()).expect("a set has 64 authorities at most");
+        Self { ledger, epoch: set.epoch(), authorities, scheme: Ed25519(set.clone()) }
+    }
+}
+
+impl<S: Scheme> Verifier<S> {
+    /// A verifier with another scheme, for simulations.
+    #[must_use]
+    pub const fn with_scheme(ledger: LedgerId, epoch: EpochId, authorities: u32, scheme: S) -> Self {
+        Self { ledger, epoch, authorities, scheme }
+    }
+
+    /// q = n - f.
+    #[must_use]
+    pub const fn quorum(&self) -> usize {
+        (self.authorities - (self.authorities - 1) / 3) as usize
+    }
+
+    /// Checks a vote.
+    ///
+    /// # Errors
+    /// See [`VoteError`].
+    pub fn vote(&self, vote: Vote) -> Result<CheckedVote, VoteError> {
+        self.subject(&vote.subject)?;
+        self.signature(vote.signer, &vote.subject.signing_bytes(&self.ledger), &vote.signature)?;
+        Ok(CheckedVote(vote))
+    }
+
+    /// Checks a certificate: every signature in it, and that there is a quorum of distinct signers.
+    ///
+    /// # Errors
+    /// See [`VoteError`].
+    pub fn certificate(&self, certificate: Certificate) -> Result<CheckedCertificate, VoteError> {
+        self.subject(&certificate.subject)?;
+        let distinct = certificate.signatures.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        let have = if distinct { certificate.signatures.len() } else { 0 };
+        if have < self.quorum() {
+            return Err(VoteError::Quorum { have, need: self.quorum() });
+        }
+        let message = certificate.subject.signing_bytes(&self.ledger);
+        for (signer, signature) in &certificate.signatures {
+            self.signature(*signer, &message, signature)?;
+        }
+        Ok(CheckedCertificate(certificate))
+    }
+
+    /// Checks a proposal: that it carries its proposer's notarize vote on its own block, and its certificates.
+    ///
+    /// # Errors
+    /// See [`VoteError`].
+    pub fn proposal(&self, proposal: Proposal) -> Result<CheckedProposal, VoteError> {
+        let Proposal { header, vote, parent, nullifications, .. } = &proposal;
+        let ballot = Ballot::Notarize(header.block_id());
+        let own = Subject { epoch: header.epoch, view: header.view, ballot };
+        if vote.subject != own || vote.signer != header.proposer {
+            return Err(VoteError::Leader);
+        }
+        self.vote(vote.clone())?;
+        for certificate in parent.iter().chain(nullifications) {
+            self.certificate(certificate.clone())?;
+        }
+        Ok(CheckedProposal(proposal))
+    }
+
+    fn subject(&self, subject: &Subject) -> Result<(), VoteError> {
+        if subject.epoch != self.epoch {
+            Err(VoteError::Epoch)
+        } else if subject.view.0 == 0 {
+            Err(VoteError::View)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn signature(&self, signer: u32, message: &[u8], signature: &Signature) -> Result<(), VoteError> {
+        if signer >= self.authorities {
+            Err(VoteError::Signer(signer))
+        } else if self.scheme.verify(signer, message, signature) {
+            Ok(())
+        } else {
+            Err(VoteError::Signature(signer))
+        }
+    }
+}
+
+impl Vote {
+    /// Signs a vote with a consensus key.
+    #[must_use]
+    pub fn sign(ledger: &LedgerId, subject: Subject, signer: u32, key: &SecretKey) -> Self {
+        Self { subject, signer, signature: key.sign(&subject.signing_bytes(ledger)) }
+    }
+
+    /// Decodes a canonical vote.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let message: wire::Vote = codec::decode_bounded("vote", bytes, 256, &[])?;
+        let vote = Self::from_wire(&message)?;
+        canonical("vote", bytes, &vote.to_wire())?;
+        Ok(vote)
+    }
+
+    /// The canonical bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        self.to_wire().encode_to_vec()
+    }
+
+    fn from_wire(vote: &wire::Vote) -> Result<Self, DecodeError> {
+        let ballot = Ballot::from_wire(vote.kind, &vote.block)?;
+        Ok(Self {
+            subject: Subject { epoch: EpochId(vote.epoch), view: View(vote.view), ballot },
+            signer: vote.signer,
+            signature: codec::signature("signature of a vote", &vote.signature)?,
+        })
+    }
+
+    fn to_wire(&self) -> wire::Vote {
+        let Subject { epoch, view, ballot } = self.subject;
+        wire::Vote {
+            kind: ballot.kind().into(),
+            epoch: epoch.0,
+            view: view.0,
+            block: ballot.block_bytes(),
+            signer: self.signer,
+            signature: self.signature.0.to_vec(),
+        }
+    }
+}
+
+impl CheckedVote {
+    /// A vote that this node made itself.
+    #[must_use]
+    pub const fn own(vote: Vote) -> Self {
+        Self(vote)
+    }
+
+    /// The vote.
+    #[must_use]
+    pub const fn get(&self) -> &Vote {
+        &self.0
+    }
+
+    /// What is voted.
+    #[must_use]
+    pub const fn subject(&self) -> Subject {
+        self.0.subject
+    }
+}
+
+impl Certificate {
+    /// Decodes a canonical certificate.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let counts = [CountBound { what: "signatures of a certificate", path: &[5], max: 64 }];
+        let message: wire::Certificate =
+            codec::decode_bounded("certificate", bytes, CERTIFICATE_MAX, &counts)?;
+        let certificate = Self::from_wire(&message)?;
+        canonical("certificate", bytes, &certificate.to_wire())?;
+        Ok(certificate)
+    }
+
+    /// The canonical bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        self.to_wire().encode_to_vec()
+    }
+
+    fn from_wire(certificate: &wire::Certificate) -> Result<Self, DecodeError> {
+        let ballot = Ballot::from_wire(certificate.kind, &certificate.block)?;
+        codec::require_ascending(
+            "signers of a certificate",
+            certificate.signatures.iter().map(|s| s.signer),
+        )?;
+        let signature =
+            |s: &wire::VoteSignature| Ok((s.signer, codec::signature("signature of a vote", &s.signature)?));
+        Ok(Self {
+            subject: Subject { epoch: EpochId(certificate.epoch), view: View(certificate.view), ballot },
+            signatures: certificate.signatures.iter().map(signature).collect::<Result<_, DecodeError>>()?,
+        })
+    }
+
+    fn to_wire(&self) -> wire::Certificate {
+        let Subject { epoch, view, ballot } = self.subject;
+        let signature = |(signer, signature): &(u32, Signature)| wire::VoteSignature {
+            signer: *signer,
+            signature: signature.0.to_vec(),
+        };
+        wire::Certificate {
+            kind: ballot.kind().into(),
+            epoch: epoch.0,
+            view: view.0,
+            block: ballot.block_bytes(),
+            signatures: self.signatures.iter().map(signature).collect(),
+        }
+    }
+}
+
+impl CheckedCertificate {
+    /// The certificate that `votes` make: all on one subject, of at least `quorum` distinct signers.
+    #[must_use]
+    pub fn from_votes<'a>(votes: impl IntoIterator<Item = &'a CheckedVote>, quorum: usize) -> Option<Self> {
+        let mut votes: Vec<&Vote> = votes.into_iter().map(|v| &v.0).collect();
+        votes.sort_by_key(|v| v.signer);
+        votes.dedup_by_key(|v| v.signer);
+        let subject = votes.first()?.subject;
+        let equal = votes.iter().all(|v| v.subject == subject);
+        let signatures = votes.iter().map(|v| (v.signer, v.signature)).collect();
+        (equal && votes.len() >= quorum).then_some(Self(Certificate { subject, signatures }))
+    }
+
+    /// A certificate that was checked before it was written to this node's own journal.
+    #[must_use]
+    pub const fn from_journal(certificate: Certificate) -> Self {
+        Self(certificate)
+    }
+
+    /// The certificate.
+    #[must_use]
+    pub const fn get(&self) -> &Certificate {
+        &self.0
+    }
+
+    /// What was voted.
+    #[must_use]
+    pub const fn subject(&self) -> Subject {
+        self.0.subject
+    }
+
+    /// The view.
+    #[must_use]
+    pub const fn view(&self) -> View {
+        self.0.subject.view
+    }
+}
+
+impl CheckedProposal {
+    /// A proposal that this node made itself, or read from its own journal.
+    #[must_use]
+    pub const fn own(proposal: Proposal) -> Self {
+        Self(proposal)
+    }
+
+    /// The proposal.
+    #[must_use]
+    pub const fn get(&self) -> &Proposal {
+        &self.0
+    }
+
+    /// The leader's vote on it.
+    #[must_use]
+    pub fn vote(&self) -> CheckedVote {
+        CheckedVote(self.0.vote.clone())
+    }
+
+    /// The certificates that justify it: of the parent, and of the views between.
+    pub fn certificates(&self) -> impl Iterator<Item = CheckedCertificate> + '_ {
+        self.0.parent.iter().chain(&self.0.nullifications).cloned().map(CheckedCertificate)
+    }
+}
+
+impl Proposal {
+    /// The block's id.
+    #[must_use]
+    pub fn block_id(&self) -> Hash {
+        self.header.block_id()
+    }
+
+    /// Decodes a canonical proposal.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let counts = [
+            CountBound { what: "batches of a proposal", path: &[2], max: PROPOSAL_BATCHES_MAX },
+            CountBound { what: "nullifications", path: &[5], max: PROPOSAL_NULLIFICATIONS_MAX },
+            CountBound { what: "signatures of certificates", path: &[5, 5], max: 64 * 64 },
+            CountBound { what: "signatures of a certificate", path: &[4, 5], max: 64 },
+        ];
+        let message: wire::Proposal = codec::decode_bounded("proposal", bytes, PROPOSAL_MAX, &counts)?;
+        let batch = |b: &wire::BatchRef| {
+            let id = BatchId(codec::hash("batch id", &b.batch_id)?);
+            Ok((id, codec::hash("leaf hash of a batch head", &b.head_hash)?))
+        };
+        let proposal = Self {
+            header: Leaf::decode(&message.header)?.into_header()?,
+            batches: message.batches.iter().map(batch).collect::<Result<_, DecodeError>>()?,
+            vote: Vote::from_wire(message.vote.as_ref().ok_or(DecodeError::Missing("vote of a proposal"))?)?,
+            parent: message.parent.as_ref().map(Certificate::from_wire).transpose()?,
+            nullifications: message
+                .nullifications
+                .iter()
+                .map(Certificate::from_wire)
+                .collect::<Result<_, _>>()?,
+        };
+        codec::require_ascending("nullifications", proposal.nullifications.iter().map(|c| c.subject.view))?;
+        canonical("proposal", bytes, &proposal.to_wire())?;
+        Ok(proposal)
+    }
+
+    /// The canonical bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        self.to_wire().encode_to_vec()
+    }
+
+    fn to_wire(&self) -> wire::Proposal {
+        let batch = |(id, head): &(BatchId, Hash)| wire::BatchRef {
+            batch_id: id.0.0.to_vec(),
+            head_hash: head.0.to_vec(),
+        };
+        wire::Proposal {
+            header: Leaf::Header(self.header.clone()).encode(),
+            batches: self.batches.iter().map(batch).collect(),
+            vote: Some(self.vote.to_wire()),
+            parent: self.parent.as_ref().map(Certificate::to_wire),
+            nullifications: self.nullifications.iter().map(Certificate::to_wire).collect(),
+        }
+    }
+}
+
+/// Refuses bytes that are not what the checked value encodes to: also a block id in a nullify vote, say.
+fn canonical<M: Message>(what: &'static str, bytes: &[u8], message: &M) -> Result<(), DecodeError> {
+    codec::require_canonical(what, bytes, message)
+}
