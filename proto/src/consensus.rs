@@ -430,6 +430,13 @@ impl CheckedCertificate {
         &self.0
     }
 
+    /// The vote of `signer` that stands in it.
+    #[must_use]
+    pub fn vote_of(&self, signer: u32) -> Option<CheckedVote> {
+        let (_, signature) = self.0.signatures.iter().find(|(number, _)| *number == signer)?;
+        Some(CheckedVote(Vote { subject: self.0.subject, signer, signature: *signature }))
+    }
+
     /// What was voted.
     #[must_use]
     pub const fn subject(&self) -> Subject {

@@ -70,12 +70,12 @@ pub enum Effect {
         batches: bool,
     },
     /// Fetch its batches, execute a block on its parent, which is valid here, and answer with
-    /// [`crate::Input::Checked`].
+    /// [`crate::Input::Checked`]. Its body is [`crate::Engine::body`]; `None` there: no longer of interest.
     Check(Hash),
-    /// Get the body of a block from anyone; answer with [`crate::Input::Fetched`].
+    /// Get the body of a block from anyone ([`crate::Engine::offered`] is what a peer gives); answer with [`crate::Input::Fetched`].
     Fetch(Hash),
     /// This block is final, but its chain is not known here: fetch the range, verify it backwards from the
-    /// certificate, and answer with [`crate::Input::Synced`].
+    /// certificate, and answer with [`crate::Input::Synced`]. Said again until it is; passed over while under way.
     Sync(CheckedCertificate),
     /// These blocks are final, oldest first; the certificate is on the last.
     Finalized {

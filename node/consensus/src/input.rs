@@ -30,8 +30,11 @@ pub struct Body {
 pub enum Verdict {
     /// All its batches are at hand, and re-execution on its parent's state gives exactly its header.
     Valid,
-    /// It does not.
+    /// It does not. A body's list of batches is covered by its header only through re-execution, so this may also
+    /// mean that whoever gave the body gave a wrong list.
     Invalid,
+    /// A batch that it names could not be had from anyone for some seconds: the list may be made up.
+    Missing,
 }
 
 /// One input.
@@ -39,21 +42,22 @@ pub enum Verdict {
 pub enum Input {
     /// Time has passed.
     Tick,
-    /// A leader's proposal, from whoever sent it.
+    /// A proposal, from whoever sent it. Its block is taken from its leader only: nobody signs the list of batches, so
+    /// whoever passes a proposal on could change it.
     Proposal(AuthorityNumber, Box<CheckedProposal>),
-    /// A vote.
-    Vote(CheckedVote),
+    /// A vote, from whoever sent it.
+    Vote(AuthorityNumber, CheckedVote),
     /// A certificate, from whoever sent it.
     Certificate(AuthorityNumber, CheckedCertificate),
-    /// The body of a block that was fetched. Known by its own id, whoever sent it.
-    Fetched(Box<Body>),
+    /// The body of a block that was fetched, from whoever sent it. Known by its own id, never by a claim.
+    Fetched(AuthorityNumber, Box<Body>),
     /// The answer to [`crate::Effect::Check`].
     Checked(Hash, Verdict),
     /// The answer to [`crate::Effect::Build`]; `None` where there is nothing admissible.
     Built(View, Option<Box<Body>>),
     /// An authenticated frame of an authority, whatever was in it.
     Heard(AuthorityNumber),
-    /// Whether the pool holds anything admissible.
+    /// Whether the pool holds anything admissible. Said when it changes, and after every final block.
     Pool(bool),
     /// The ledger was brought to a later final block by a range of blocks under a verified finalization.
     Synced(FinalBlock, Box<CheckedCertificate>),

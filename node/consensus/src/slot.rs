@@ -1,6 +1,6 @@
 //! One view: the votes and certificates seen in it, and this node's own votes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use markstein_proto::{
     Hash,
@@ -29,6 +29,8 @@ pub(crate) struct Slot {
     pub(crate) proposals: Vec<Hash>,
     /// This node's own votes.
     pub(crate) own: Own,
+    /// Who was caught, and with which kind of vote: told once.
+    caught: BTreeSet<(u32, u8)>,
 }
 
 /// What this node voted in a view.
@@ -56,6 +58,15 @@ impl Own {
 impl Slot {
     /// Counts a vote, the first of its kind and signer only. Tells of a pair that no honest node casts.
     pub(crate) fn count(&mut self, vote: &CheckedVote) -> Option<Evidence> {
+        let kind = match vote.subject().ballot {
+            Ballot::Notarize(_) => 0,
+            Ballot::Nullify => 1,
+            Ballot::Finalize(_) => 2,
+        };
+        self.compare(vote).filter(|_| self.caught.insert((vote.get().signer, kind)))
+    }
+
+    fn compare(&mut self, vote: &CheckedVote) -> Option<Evidence> {
         let signer = vote.get().signer;
         let evidence = |first: &CheckedVote| Some(Evidence { first: first.clone(), second: vote.clone() });
         let votes = match vote.subject().ballot {
@@ -97,16 +108,30 @@ impl Slot {
         room
     }
 
-    /// Votes of one signer.
-    pub(crate) fn votes_of(&self, signer: u32) -> impl Iterator<Item = &CheckedVote> {
-        [&self.notarize, &self.nullify, &self.finalize]
-            .into_iter()
-            .filter_map(move |votes| votes.get(&signer))
+    /// Votes of one signer, those included that are known from a certificate only.
+    pub(crate) fn votes_of(&self, signer: u32) -> impl Iterator<Item = CheckedVote> {
+        let pair = |votes: &BTreeMap<u32, CheckedVote>, certificate: &Option<CheckedCertificate>| {
+            let counted = votes.get(&signer).cloned();
+            let certified = certificate.as_ref().and_then(|c| c.vote_of(signer));
+            let other = certified.filter(|vote| counted.as_ref() != Some(vote));
+            counted.into_iter().chain(other)
+        };
+        pair(&self.notarize, &self.notarization)
+            .chain(pair(&self.nullify, &self.nullification))
+            .chain(pair(&self.finalize, &self.finalization))
     }
 
     /// Whether nobody said anything in this view.
     pub(crate) fn is_silent(&self) -> bool {
         self.notarize.is_empty() && self.nullify.is_empty() && self.finalize.is_empty()
+    }
+
+    /// Own votes that no certificate here contains or makes needless.
+    pub(crate) fn uncertified_own(&self) -> impl Iterator<Item = &CheckedVote> {
+        let notarize = self.own.notarize.iter().filter(|_| self.notarization.is_none());
+        let nullify = self.own.nullify.iter().filter(|_| self.nullification.is_none());
+        let finalize = self.own.finalize.iter().filter(|_| self.finalization.is_none());
+        notarize.chain(nullify).chain(finalize)
     }
 
     /// Keeps a certificate; `false` where one of its kind is here already.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use markstein_proto::{BatchId, Hash, Header, View, consensus::CheckedProposal};
 
 use super::Engine;
-use crate::{Body, Divergence, Effect, Verdict};
+use crate::{AuthorityNumber, Body, Divergence, Effect, Verdict};
 
 /// How far a block is with its check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub(super) struct Known {
     pub(super) check: Check,
     /// As proposed, where it came so: what a leader sends again.
     pub(super) proposal: Option<CheckedProposal>,
+    /// Who gave it; this node itself where it voted for it.
+    source: AuthorityNumber,
 }
 
 /// All known blocks above the final one, and the ids of those that are wanted.
@@ -33,6 +35,9 @@ pub(super) struct Blocks {
     known: BTreeMap<Hash, Known>,
     /// Wanted blocks and the tick at which they are asked for again.
     wanted: BTreeMap<Hash, u64>,
+    /// Whose body of a certified block did not do here, and until which tick no other is taken from them.
+    refused: BTreeMap<Hash, BTreeMap<AuthorityNumber, u64>>,
+    diverged: bool,
 }
 
 impl Blocks {
@@ -44,11 +49,20 @@ impl Blocks {
         self.known.get(block).map(|known| (&known.body.header, known.body.batches.as_slice()))
     }
 
-    pub(super) fn insert(&mut self, body: Body, proposal: Option<CheckedProposal>) {
+    pub(super) fn insert(&mut self, body: Body, proposal: Option<CheckedProposal>, source: AuthorityNumber) {
         let id = body.header.block_id();
         self.wanted.remove(&id);
-        let known = self.known.entry(id).or_insert(Known { body, check: Check::Open, proposal: None });
-        known.proposal = known.proposal.take().or(proposal);
+        let fits = |known: &Known| proposal.as_ref().is_some_and(|p| p.get().batches == known.body.batches);
+        let known =
+            self.known.entry(id).or_insert(Known { body, check: Check::Open, proposal: None, source });
+        if known.proposal.is_none() && fits(known) {
+            known.proposal = proposal;
+        }
+    }
+
+    /// Forgets a proposed block that is of no use any more.
+    pub(super) fn forget(&mut self, block: &Hash) {
+        self.known.remove(block);
     }
 
     /// Marks a block that this node's own execution made.
@@ -66,6 +80,12 @@ impl Blocks {
     pub(super) fn prune(&mut self, view: View) {
         self.known.retain(|_, known| known.body.header.view > view);
         self.wanted.clear();
+        self.refused.clear();
+    }
+
+    /// How many bodies, wishes and refusals are kept.
+    pub(super) fn len(&self) -> usize {
+        self.known.len() + self.wanted.len() + self.refused.len()
     }
 }
 
@@ -76,7 +96,21 @@ impl Engine {
             || self.blocks.get(block).is_some_and(|known| known.check == Check::Done(Verdict::Valid))
     }
 
-    /// Sees to it that a block gets checked: its ancestors first, what is missing fetched.
+    /// A body that this node vouches for: valid here, or voted for before a restart.
+    pub(super) fn vouched(&self, block: &Hash) -> bool {
+        let own = |known: &Known| known.source == self.me || known.check == Check::Done(Verdict::Valid);
+        self.blocks.get(block).is_some_and(own)
+    }
+
+    /// Sees to it that every certified block gets checked.
+    pub(super) fn check_certified(&mut self) {
+        let certified = self.slots.values().filter_map(|slot| slot.parent_certificate());
+        let blocks: Vec<Hash> = certified.filter_map(|c| c.subject().ballot.block()).collect();
+        blocks.into_iter().for_each(|block| self.request_check(block));
+    }
+
+    /// Sees to it that a block gets checked: its ancestors first, what is missing fetched. What is asked for is
+    /// certified, or proposed on a certified parent.
     pub(super) fn request_check(&mut self, block: Hash) {
         let mut block = block;
         loop {
@@ -84,8 +118,10 @@ impl Engine {
                 return;
             }
             let Some(known) = self.blocks.known.get_mut(&block) else { return self.want(block) };
-            if known.check != Check::Open {
-                return;
+            match known.check {
+                Check::Open => {}
+                Check::Running => return,
+                Check::Done(_) => return self.refuse(block),
             }
             let parent = known.body.header.parent;
             if self.is_valid(&parent) {
@@ -98,13 +134,38 @@ impl Engine {
         }
     }
 
+    /// The body of a certified block did not do here. A quorum holds the block for valid, so the list of batches is
+    /// wrong, and somebody else has the right one; an honest peer gives only what was valid at its place, so where
+    /// more than f gave one that is not valid here, or this node itself voted for it once, it is this node.
+    fn refuse(&mut self, block: Hash) {
+        let faulty = (self.authorities as usize - 1) / 3;
+        let Some(known) = self.blocks.known.get_mut(&block) else { return };
+        let (source, view) = (known.source, known.body.header.view);
+        let wrong = known.check == Check::Done(Verdict::Invalid);
+        if source == self.me && !wrong {
+            known.check = Check::Open; // its batches are in this node's store: the next check finds them
+            return;
+        }
+        let until = if wrong { u64::MAX } else { self.now.tick + self.timing.view_timeout_max };
+        let refused = self.blocks.refused.entry(block).or_default();
+        refused.insert(source, until);
+        let many = refused.values().filter(|until| **until == u64::MAX).count() > faulty;
+        if wrong && (source == self.me || many) {
+            if !std::mem::replace(&mut self.blocks.diverged, true) {
+                self.effects.push_back(Effect::Diverged(Divergence { block, view }));
+            }
+        } else {
+            self.blocks.known.remove(&block);
+            self.want(block);
+        }
+    }
+
     /// Asks for a block, and again until it comes.
     pub(super) fn want(&mut self, block: Hash) {
         let retry = self.now.tick + self.timing.fetch_retry;
-        if block != self.last_final.id && self.blocks.wanted.insert(block, retry).is_none() {
+        if block != self.last_final.id && !self.blocks.wanted.contains_key(&block) {
+            self.blocks.wanted.insert(block, retry);
             self.effects.push_back(Effect::Fetch(block));
-        } else if let Some(at) = self.blocks.wanted.get_mut(&block) {
-            *at = (*at).min(retry);
         }
     }
 
@@ -119,23 +180,24 @@ impl Engine {
     }
 
     /// A body came; it counts only where it was asked for, and as the block that its own header says.
-    pub(super) fn on_fetched(&mut self, body: &Body) {
+    pub(super) fn on_fetched(&mut self, from: AuthorityNumber, body: &Body) {
+        self.hear(from);
         let id = body.header.block_id();
-        if self.blocks.wanted.contains_key(&id) && body.header.view > self.last_final.view {
-            self.blocks.insert(body.clone(), None);
-            self.try_finalize();
+        let refused = self.blocks.refused.get(&id).and_then(|refused| refused.get(&from));
+        let wanted =
+            self.blocks.wanted.contains_key(&id) && refused.is_none_or(|until| *until <= self.now.tick);
+        if wanted && body.header.view > self.last_final.view {
+            self.blocks.insert(body.clone(), None, from);
+            self.check_certified();
         }
     }
 
     pub(super) fn on_checked(&mut self, block: Hash, verdict: Verdict) {
         let Some(known) = self.blocks.known.get_mut(&block) else { return };
-        known.check = Check::Done(verdict);
-        let view = known.body.header.view;
-        let certified = self.slots.get(&view).and_then(|s| s.parent_certificate());
-        if verdict == Verdict::Invalid && certified.is_some_and(|c| c.subject().ballot.block() == Some(block))
-        {
-            self.effects.push_back(Effect::Diverged(Divergence { block, view }));
+        if known.check != Check::Running {
+            return; // of a body that was refused since
         }
-        self.try_finalize();
+        known.check = Check::Done(verdict);
+        self.check_certified();
     }
 }

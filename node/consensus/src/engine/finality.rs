@@ -2,22 +2,24 @@
 
 use markstein_proto::{Hash, View, consensus::CheckedCertificate};
 
-use super::{Engine, FinalBlock, blocks::Check};
-use crate::{Effect, Verdict};
+use super::{Engine, FinalBlock};
+use crate::Effect;
 
 impl Engine {
-    /// Makes final what the highest finalization covers, once its whole chain is known and valid here.
+    /// Makes final what the highest finalization covers whose whole chain is known and valid here. Where the chain of
+    /// one is not, it is asked for.
     pub(super) fn try_finalize(&mut self) {
-        let highest = self.slots.values().rev().find_map(|slot| slot.finalization.clone());
-        let Some(certificate) = highest.filter(|c| c.view() > self.last_final.view) else { return };
-        let tip = certificate.subject().ballot.block().expect("finalizations are on blocks");
-        let Some(chain) = self.chain_to(tip) else { return self.ask_for_sync(&certificate) };
-        let unchecked = chain
-            .iter()
-            .find(|id| self.blocks.get(id).is_none_or(|known| known.check != Check::Done(Verdict::Valid)));
-        match unchecked.copied() {
-            Some(id) => self.request_check(id),
-            None => self.finalize(chain, certificate),
+        let certificates: Vec<CheckedCertificate> =
+            self.slots.values().rev().filter_map(|slot| slot.finalization.clone()).collect();
+        for certificate in certificates {
+            let tip = certificate.subject().ballot.block().expect("finalizations are on blocks");
+            match self.chain_to(tip) {
+                Some(chain) => match chain.iter().find(|id| !self.is_valid(id)).copied() {
+                    Some(id) => self.request_check(id),
+                    None => return self.finalize(chain, certificate),
+                },
+                None => self.ask_for_sync(&certificate),
+            }
         }
     }
 
@@ -38,11 +40,19 @@ impl Engine {
         Some(chain)
     }
 
-    /// The chain is not known: its tip first, which may be all; a whole range where the gap is longer.
+    /// The chain is not known: asks for the range, and again until it comes.
     fn ask_for_sync(&mut self, certificate: &CheckedCertificate) {
-        if self.syncing.is_none_or(|view| view < certificate.view()) {
-            self.syncing = Some(certificate.view());
+        if self.syncing.is_none_or(|(view, _)| view < certificate.view()) {
+            self.syncing = Some((certificate.view(), self.now.tick + self.timing.view_timeout));
             self.effects.push_back(Effect::Sync(certificate.clone()));
+        }
+    }
+
+    /// The range did not come, or the chain became known in another way.
+    pub(super) fn retry_sync(&mut self) {
+        if self.syncing.is_some_and(|(_, at)| at <= self.now.tick) {
+            self.syncing = None;
+            self.try_finalize();
         }
     }
 
@@ -60,7 +70,6 @@ impl Engine {
         if block.view > self.last_final.view && block.height > self.last_final.height {
             self.move_to(block, certificate.clone());
         }
-        self.try_finalize();
     }
 
     fn move_to(&mut self, last: FinalBlock, finalization: CheckedCertificate) {
@@ -72,5 +81,7 @@ impl Engine {
         if self.view <= last.view {
             self.enter(View(last.view.0 + 1));
         }
+        self.shorten_timeout();
+        self.check_certified();
     }
 }

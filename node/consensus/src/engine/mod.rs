@@ -19,6 +19,8 @@ use view::Timers;
 
 /// Views above the current one whose votes are kept.
 const VIEWS_AHEAD: u64 = 64;
+/// Views above the current one whose proposals are kept: they are large, and a block that is notarized can be fetched.
+const PROPOSALS_AHEAD: u64 = 8;
 
 /// A final block, as far as the engine needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +70,17 @@ pub struct Engine {
     blocks: Blocks,
     last_final: FinalBlock,
     finalization: Option<CheckedCertificate>,
-    /// The finalization that [`Effect::Sync`] was asked for.
-    syncing: Option<View>,
+    /// The view of the finalization that [`Effect::Sync`] was asked for, and the tick to ask again.
+    syncing: Option<(View, u64)>,
     /// When each authority was heard last.
     heard: Vec<u64>,
     /// When each was last told of the newest finalization.
     told: Vec<Option<u64>>,
     pool: bool,
+    /// Whether the pool said so after the last block was asked for.
+    pool_again: bool,
+    /// How often everything was said again.
+    rounds: usize,
     /// The view a block is being built for.
     building: Option<View>,
     timers: Timers,
@@ -117,6 +123,8 @@ impl Engine {
             heard: vec![now.tick; authorities],
             told: vec![None; authorities],
             pool: false,
+            pool_again: false,
+            rounds: 0,
             building: None,
             timers: Timers::default(),
             effects: VecDeque::new(),
@@ -125,7 +133,7 @@ impl Engine {
             engine.replay(fact);
         }
         engine.count_own_votes_again();
-        engine.try_finalize();
+        engine.check_certified();
         engine.settle();
         engine
     }
@@ -136,13 +144,13 @@ impl Engine {
         match input {
             Input::Tick => {}
             Input::Proposal(from, proposal) => self.on_proposal(from, &proposal),
-            Input::Vote(vote) => self.on_vote(&vote),
+            Input::Vote(from, vote) => self.on_vote(from, &vote),
             Input::Certificate(from, certificate) => self.on_certificate(from, &certificate),
-            Input::Fetched(body) => self.on_fetched(&body),
+            Input::Fetched(from, body) => self.on_fetched(from, &body),
             Input::Checked(block, verdict) => self.on_checked(block, verdict),
             Input::Built(view, body) => self.on_built(view, body),
             Input::Heard(from) => self.hear(from),
-            Input::Pool(admissible) => self.pool = admissible,
+            Input::Pool(admissible) => (self.pool, self.pool_again) = (admissible, admissible),
             Input::Synced(block, certificate) => self.on_synced(block, &certificate),
         }
         self.settle();
@@ -156,7 +164,8 @@ impl Engine {
     /// The tick at which the engine wants [`Input::Tick`], if nothing happens before.
     #[must_use]
     pub fn next_tick(&self) -> Option<u64> {
-        self.timers.next(&self.blocks)
+        let sync = self.syncing.map(|(_, at)| at);
+        [self.timers.next(), self.blocks.next_retry(), sync].into_iter().flatten().min()
     }
 
     /// The view it is in.
@@ -184,14 +193,27 @@ impl Engine {
     }
 
     /// Every vote of `signer` above the final view that is known here: what a starting node asks its peers for.
-    pub fn votes_of(&self, signer: AuthorityNumber) -> impl Iterator<Item = &CheckedVote> {
+    pub fn votes_of(&self, signer: AuthorityNumber) -> impl Iterator<Item = CheckedVote> {
         self.slots.values().flat_map(move |slot| slot.votes_of(signer.0))
     }
 
-    /// A block above the final one that is known here, for a peer that fetches it.
+    /// A block above the final one that is known here, for its check. It may be invalid.
     #[must_use]
     pub fn body(&self, block: &Hash) -> Option<(&Header, &[(BatchId, Hash)])> {
         self.blocks.body(block)
+    }
+
+    /// A block above the final one that this node vouches for, for a peer that fetches it. Peers count on it that an
+    /// honest node gives nothing else.
+    #[must_use]
+    pub fn offered(&self, block: &Hash) -> Option<(&Header, &[(BatchId, Hash)])> {
+        self.blocks.body(block).filter(|_| self.vouched(block))
+    }
+
+    /// How many views, and how many blocks, wanted ones included, are in memory.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        (self.slots.len(), self.blocks.len())
     }
 
     fn quorum(&self) -> usize {
@@ -204,11 +226,19 @@ impl Engine {
 
     /// Everything that may follow from a change, until nothing more does.
     fn settle(&mut self) {
-        self.advance();
-        self.try_notarize();
-        self.try_propose();
-        self.run_timers();
-        self.retry_fetches();
+        loop {
+            let before = (self.view, self.last_final.view);
+            self.advance();
+            self.try_finalize();
+            self.try_notarize();
+            self.try_propose();
+            self.run_timers();
+            self.retry_fetches();
+            self.retry_sync();
+            if before == (self.view, self.last_final.view) {
+                return;
+            }
+        }
     }
 
     /// Takes a fact of the own journal back into memory.
@@ -221,7 +251,7 @@ impl Engine {
             }
             Fact::Block(proposal) => {
                 let view = proposal.get().header.view;
-                self.learn(&proposal);
+                self.learn(&proposal, self.me);
                 self.slot(view).propose(proposal.get().block_id());
             }
             Fact::Certified(certificate) => {
@@ -230,9 +260,9 @@ impl Engine {
         }
     }
 
-    fn learn(&mut self, proposal: &CheckedProposal) {
+    fn learn(&mut self, proposal: &CheckedProposal, source: AuthorityNumber) {
         let body =
             crate::Body { header: proposal.get().header.clone(), batches: proposal.get().batches.clone() };
-        self.blocks.insert(body, Some(proposal.clone()));
+        self.blocks.insert(body, Some(proposal.clone()), source);
     }
 }

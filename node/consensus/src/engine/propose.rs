@@ -10,6 +10,9 @@ use crate::{AuthorityNumber, Body, Effect, Fact, Message, Verdict, leader};
 
 /// A leader puts no batches on more unfinalised blocks with batches than this.
 const UNFINALISED_BATCH_BLOCKS_MAX: usize = 8;
+/// After this many views without a final block a leader proposes an empty one, so that what is kept of each view does
+/// not grow without end where somebody keeps an idle network changing views.
+const UNFINALISED_VIEWS_MAX: u64 = 32;
 
 /// A block to build on, and what shows that it may be built on.
 pub(super) struct Parent {
@@ -43,12 +46,13 @@ impl Engine {
         }
         let Some(parent) = self.parent() else { return };
         let batches = self.pool && self.unfinalised_batch_blocks() < UNFINALISED_BATCH_BLOCKS_MAX;
-        let finish = self.has_unfinished() && self.now.tick >= self.timers.entered + self.timing.finish_after;
+        let finish = self.is_to_finish() && self.now.tick >= self.timers.entered + self.timing.finish_after;
         if !batches && !finish {
             return;
         }
         if self.is_valid(&parent.block) {
             self.building = Some(view);
+            self.pool_again = false;
             self.effects.push_back(Effect::Build { view, parent: parent.block, batches });
         } else {
             self.request_check(parent.block);
@@ -69,7 +73,7 @@ impl Engine {
         }
         self.building = None;
         let Some(body) = body else {
-            self.pool = false; // nothing admissible after all, until the pool says otherwise
+            self.pool = self.pool_again; // nothing admissible after all, unless something came since
             return;
         };
         let Some(parent) = self.parent() else { return };
@@ -88,7 +92,7 @@ impl Engine {
             nullifications: parent.nullifications.iter().skip(skip).map(|c| c.get().clone()).collect(),
         });
         let id = proposal.get().block_id();
-        self.learn(&proposal);
+        self.learn(&proposal, self.me);
         self.blocks.set_valid(&id); // this node's own execution made it
         self.slot(view).propose(id);
         self.commit(&vote, vec![Fact::Block(proposal.clone())], Message::Proposal(Box::new(proposal)));
@@ -105,7 +109,7 @@ impl Engine {
         for id in slot.proposals.clone() {
             if self.is_acceptable(&id) {
                 let known = self.blocks.get(&id).and_then(|known| known.proposal.clone());
-                let proposal = known.expect("is_acceptable() found it, and it was proposed");
+                let proposal = known.expect("is_acceptable() found it");
                 self.cast(view, Ballot::Notarize(id), vec![Fact::Block(proposal)]);
                 return self.advance();
             }
@@ -114,14 +118,14 @@ impl Engine {
 
     /// Whether a proposed block may be voted for now; asks for what is missing to tell.
     fn is_acceptable(&mut self, id: &Hash) -> bool {
-        let Some(known) = self.blocks.get(id) else { return false };
+        let Some(known) = self.blocks.get(id).filter(|known| known.proposal.is_some()) else { return false };
         let (header, check) = (known.body.header.clone(), known.check);
         if !self.may_follow(&header.parent, header.view) {
             return false;
         }
         match check {
             Check::Done(Verdict::Valid) => self.is_timely(header.time.0),
-            Check::Done(Verdict::Invalid) => false,
+            Check::Done(Verdict::Invalid | Verdict::Missing) => false,
             Check::Open | Check::Running => {
                 self.request_check(*id);
                 false
@@ -164,6 +168,16 @@ impl Engine {
     /// Whether there is a notarized block with batches that is not final.
     pub(super) fn has_unfinished(&self) -> bool {
         self.unfinalised_batch_blocks() > 0
+    }
+
+    /// Whether an empty block has a purpose.
+    pub(super) fn is_to_finish(&self) -> bool {
+        self.has_unfinished() || self.unfinalised_views() >= UNFINALISED_VIEWS_MAX
+    }
+
+    /// Views left since the final one.
+    pub(super) const fn unfinalised_views(&self) -> u64 {
+        self.view.0 - 1 - self.last_final.view.0
     }
 
     /// Whether `who` leads a view.

@@ -1,11 +1,14 @@
 //! Views: entering them, how long they may take, and what is said again while one is stuck.
 
-use markstein_proto::{View, consensus::CheckedCertificate};
+use std::collections::BTreeSet;
 
-use super::{Engine, blocks::Blocks};
+use markstein_proto::{Hash, View, consensus::CheckedCertificate};
+
+use super::Engine;
 use crate::{AuthorityNumber, Message, leader};
 
-/// Nullifications said again at once while stuck; more are pulled by range.
+/// Newest nullifications said again at once while stuck; with them goes another as large part of the older ones, in
+/// turn, so that every gap closes.
 const RESENT_NULLIFICATIONS_MAX: usize = 64;
 
 /// The clocks of the current view, in ticks.
@@ -13,8 +16,8 @@ const RESENT_NULLIFICATIONS_MAX: usize = 64;
 pub(super) struct Timers {
     /// When the view was entered.
     pub(super) entered: u64,
-    /// When its timeout began to run; `None` while the view is idle.
-    woken: Option<u64>,
+    /// Whether its timeout runs; not while the view is idle.
+    woken: bool,
     /// Whether a message of an authority for this view came.
     called: bool,
     /// When it is nullified.
@@ -27,9 +30,9 @@ pub(super) struct Timers {
 
 impl Timers {
     /// The next tick something is due.
-    pub(super) fn next(&self, blocks: &Blocks) -> Option<u64> {
+    pub(super) fn next(&self) -> Option<u64> {
         let resend = self.resend.map(|(at, _)| at);
-        [self.deadline, resend, self.finish, blocks.next_retry()].into_iter().flatten().min()
+        [self.deadline, resend, self.finish].into_iter().flatten().min()
     }
 }
 
@@ -49,6 +52,21 @@ impl Engine {
         self.timers = Timers { entered: self.now.tick, ..Timers::default() };
         // Votes for this view may have come before it was entered.
         self.timers.called = self.slots.get(&view).is_some_and(|slot| !slot.is_silent());
+        self.forget_nullified();
+    }
+
+    /// Proposals of nullified views are of no use, except those this node voted for: it must be able to give them to
+    /// others. Should one be notarized after all, it is fetched.
+    fn forget_nullified(&mut self) {
+        let nullified = self.slots.range(..self.view).map(|(_, slot)| slot);
+        let nullified = nullified.filter(|s| s.nullification.is_some() && s.parent_certificate().is_none());
+        let useless: Vec<Hash> = nullified
+            .flat_map(|slot| {
+                let own = slot.own.notarize.as_ref().and_then(|vote| vote.subject().ballot.block());
+                slot.proposals.iter().copied().filter(move |id| own != Some(*id))
+            })
+            .collect();
+        useless.iter().for_each(|id| self.blocks.forget(id));
     }
 
     /// A message for the current view wakes it.
@@ -61,21 +79,22 @@ impl Engine {
     /// Starts, runs and ends the clocks of the current view.
     pub(super) fn run_timers(&mut self) {
         let tick = self.now.tick;
-        if self.timers.woken.is_none() && self.is_awake() {
-            let from = if self.has_unfinished() { self.timers.entered } else { tick };
-            let unfinalised = self.view.0 - 1 - self.last_final.view.0;
-            let skipped = self.is_leader_silent();
-            self.timers.woken = Some(from);
-            self.timers.deadline = Some(if skipped { tick } else { from + self.timing.timeout(unfinalised) });
+        if !self.is_awake() {
+            let Timers { entered, called, .. } = self.timers;
+            self.timers = Timers { entered, called, ..Timers::default() };
+        } else if !self.timers.woken {
+            let timeout = self.timing.timeout(self.unfinalised_views());
+            self.timers.woken = true;
+            self.timers.deadline = Some(if self.is_leader_silent() { tick } else { tick + timeout });
         }
         if self.timers.deadline.is_some_and(|at| at <= tick) {
             self.timers.deadline = None;
             self.timers.resend = Some((tick, self.timing.view_timeout));
             let before = self.view;
-            self.vote_nullify(self.view);
-            self.advance(); // with one authority, its own vote is a quorum
+            self.vote_nullify(before);
+            self.advance(); // its own vote may have been the last of a quorum
             if self.view != before {
-                return self.run_timers();
+                return;
             }
         }
         self.plan_finish();
@@ -92,8 +111,14 @@ impl Engine {
         self.pool || self.timers.called || self.has_unfinished()
     }
 
+    /// Timeouts start anew with finality, the one that runs included.
+    pub(super) fn shorten_timeout(&mut self) {
+        let latest = self.now.tick + self.timing.timeout(self.unfinalised_views());
+        self.timers.deadline = self.timers.deadline.map(|at| at.min(latest));
+    }
+
     fn plan_finish(&mut self) {
-        let waits = self.may_propose(self.view) && self.building.is_none() && self.has_unfinished();
+        let waits = self.may_propose(self.view) && self.building.is_none() && self.is_to_finish();
         let at = self.timers.entered + self.timing.finish_after;
         self.timers.finish = (waits && at > self.now.tick).then_some(at);
     }
@@ -108,18 +133,15 @@ impl Engine {
     }
 
     /// Says everything again that a peer may need to leave this view or to follow into it: the newest finalization,
-    /// all certificates since, own votes, and the leader's own proposal.
+    /// the certificates since, own votes that no certificate contains yet, and the leader's own proposal.
     fn say_again(&mut self) {
-        let mut messages: Vec<Message> = Vec::new();
-        let mut nullifications = 0;
         let certificate = |c: &CheckedCertificate| Message::Certificate(c.clone());
-        for (view, slot) in self.slots.iter().rev() {
+        let mut messages: Vec<Message> = self.finalization.iter().map(certificate).collect();
+        let due = self.nullifications_due();
+        for (view, slot) in &self.slots {
             messages.extend(slot.finalization.iter().chain(&slot.notarization).map(certificate));
-            if nullifications < RESENT_NULLIFICATIONS_MAX {
-                nullifications += slot.nullification.iter().count();
-                messages.extend(slot.nullification.iter().map(certificate));
-            }
-            messages.extend(slot.own.all().cloned().map(Message::Vote));
+            messages.extend(slot.nullification.iter().filter(|_| due.contains(view)).map(certificate));
+            messages.extend(slot.uncertified_own().cloned().map(Message::Vote));
             if self.leads(self.me, *view) && *view == self.view {
                 let own = slot.own.notarize.as_ref().and_then(|v| v.subject().ballot.block());
                 let proposal =
@@ -127,11 +149,18 @@ impl Engine {
                 messages.extend(proposal.map(|p| Message::Proposal(Box::new(p))));
             }
         }
-        messages.extend(self.finalization.iter().map(certificate));
-        messages.into_iter().rev().for_each(|message| self.broadcast(message)); // oldest first
-        if self.syncing.take().is_some() {
-            self.try_finalize(); // the range that was asked for did not come: ask again
-        }
+        self.rounds += 1;
+        messages.into_iter().for_each(|message| self.broadcast(message));
+    }
+
+    /// Views whose nullification is said again this time.
+    fn nullifications_due(&self) -> BTreeSet<View> {
+        let nullified = self.slots.iter().rev().filter(|(_, slot)| slot.nullification.is_some());
+        let views: Vec<View> = nullified.map(|(view, _)| *view).collect();
+        let (newest, older) = views.split_at(views.len().min(RESENT_NULLIFICATIONS_MAX));
+        let parts = older.len().div_ceil(RESENT_NULLIFICATIONS_MAX).max(1);
+        let part = older.chunks(RESENT_NULLIFICATIONS_MAX).nth(self.rounds % parts);
+        newest.iter().chain(part.into_iter().flatten()).copied().collect()
     }
 
     /// Who has not been heard for `span` ticks, for people who ask why nothing moves.

@@ -5,7 +5,7 @@ use markstein_proto::{
     consensus::{Ballot, CheckedCertificate, CheckedProposal, CheckedVote, Subject, Vote},
 };
 
-use super::{Engine, VIEWS_AHEAD};
+use super::{Engine, PROPOSALS_AHEAD, VIEWS_AHEAD};
 use crate::{AuthorityNumber, Effect, Fact, Message, Recipient, Send, leader};
 
 impl Engine {
@@ -15,12 +15,12 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_vote(&mut self, vote: &CheckedVote) {
-        let (view, from) = (vote.subject().view, AuthorityNumber(vote.get().signer));
-        if from == self.me {
+    pub(super) fn on_vote(&mut self, from: AuthorityNumber, vote: &CheckedVote) {
+        let view = vote.subject().view;
+        self.hear(from);
+        if vote.get().signer == self.me.0 {
             return self.check_memory(vote);
         }
-        self.hear(from);
         if view <= self.last_final.view {
             return self.tell_finalization(from);
         }
@@ -35,7 +35,7 @@ impl Engine {
             return;
         }
         let own = self.slots.get_mut(&view).and_then(|slot| slot.own.slot(&ballot).clone());
-        if own.is_none_or(|own| own.subject() != vote.subject()) {
+        if self.voting && own.is_none_or(|own| own.subject() != vote.subject()) {
             self.voting = false;
             self.effects.push_back(Effect::Amnesia(vote.clone()));
         }
@@ -44,7 +44,7 @@ impl Engine {
     /// Counts a vote; a quorum makes a certificate, which is gossiped when it is formed.
     fn count(&mut self, vote: &CheckedVote) {
         let Subject { view, ballot, .. } = vote.subject();
-        if view.0 > self.view.0 + VIEWS_AHEAD {
+        if view.0 > self.view.0 + VIEWS_AHEAD && vote.get().signer != self.me.0 {
             return;
         }
         let quorum = self.quorum();
@@ -59,7 +59,8 @@ impl Engine {
         }
     }
 
-    /// After a restart own votes count as before; one of them may have been the last of a quorum.
+    /// After a restart own votes count as before; one of them may have been the last of a quorum. A notarization may
+    /// have reached the disk without the finalize vote that was to follow.
     pub(super) fn count_own_votes_again(&mut self) {
         let quorum = self.quorum();
         let formed: Vec<CheckedCertificate> = self
@@ -70,12 +71,18 @@ impl Engine {
             })
             .collect();
         formed.iter().for_each(|certificate| self.keep_certificate(certificate, true));
+        let notarized: Vec<CheckedCertificate> =
+            self.slots.values().filter_map(|slot| slot.notarization.clone()).collect();
+        notarized.iter().for_each(|certificate| self.vote_finalize(certificate.view(), certificate));
     }
 
     pub(super) fn on_certificate(&mut self, from: AuthorityNumber, certificate: &CheckedCertificate) {
         self.hear(from);
         if certificate.view() <= self.last_final.view {
-            return self.tell_finalization(from);
+            let news = Some(certificate.subject()) != self.finalization.as_ref().map(|c| c.subject());
+            return if news {
+                self.tell_finalization(from)
+            };
         }
         self.keep_certificate(certificate, false);
     }
@@ -83,7 +90,13 @@ impl Engine {
     /// Keeps a certificate and does what follows: rules 4 to 6.
     fn keep_certificate(&mut self, certificate: &CheckedCertificate, formed: bool) {
         let Subject { view, ballot, .. } = certificate.subject();
-        if view <= self.last_final.view || !self.slot(view).keep(certificate) {
+        if view <= self.last_final.view {
+            return;
+        }
+        if let Some(own) = certificate.vote_of(self.me.0) {
+            self.check_memory(&own);
+        }
+        if !self.slot(view).keep(certificate) {
             return;
         }
         self.effects.push_back(Effect::Record(Fact::Certified(certificate.clone())));
@@ -95,8 +108,7 @@ impl Engine {
                 self.request_check(block);
                 self.vote_finalize(view, certificate);
             }
-            Ballot::Finalize(_) => self.try_finalize(),
-            Ballot::Nullify => {}
+            Ballot::Finalize(_) | Ballot::Nullify => {} // settle() goes on
         }
     }
 
@@ -105,6 +117,7 @@ impl Engine {
         for certificate in proposal.certificates() {
             self.keep_certificate(&certificate, false);
         }
+        self.advance();
         let header = &proposal.get().header;
         let view = header.view;
         if view <= self.last_final.view {
@@ -115,8 +128,10 @@ impl Engine {
             return;
         }
         self.wake_for(view);
-        if self.slot(view).propose(proposal.get().block_id()) {
-            self.learn(proposal);
+        let near = view.0 <= self.view.0 + PROPOSALS_AHEAD;
+        if near && from.0 == header.proposer && self.slot(view).propose(proposal.get().block_id()) {
+            self.learn(proposal, from);
+            self.check_certified();
         }
         let vote = proposal.vote();
         if AuthorityNumber(vote.get().signer) == self.me {
@@ -129,8 +144,8 @@ impl Engine {
     /// Rule 4: a finalize vote for a notarized block, where this node did not nullify its view. It is synced with
     /// the notarization.
     fn vote_finalize(&mut self, view: View, notarization: &CheckedCertificate) {
-        let own = &self.slot(view).own;
-        if own.nullify.is_some() || own.finalize.is_some() {
+        let own = self.slots.get(&view).map(|slot| &slot.own);
+        if own.is_some_and(|own| own.nullify.is_some() || own.finalize.is_some()) {
             return;
         }
         if let Some(block) = notarization.subject().ballot.block() {
