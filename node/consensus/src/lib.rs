@@ -14,6 +14,7 @@ mod effect;
 mod engine;
 mod input;
 mod journal;
+mod mutant;
 mod slot;
 mod timing;
 
@@ -21,6 +22,8 @@ pub use effect::{Divergence, Effect, Message, Recipient, Send};
 pub use engine::{Engine, FinalBlock, Setup};
 pub use input::{Body, Input, Now, Verdict};
 pub use journal::Fact;
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use slot::Evidence;
 pub use timing::Timing;
 

@@ -5,7 +5,7 @@
 
 mod support;
 
-use support::{quiet, storm, traitors};
+use support::{quiet, storm, traitors, whisper};
 
 fn seeds() -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|s| s.parse().ok());
@@ -42,4 +42,9 @@ fn one_authority_is_enough_for_itself() {
 #[test]
 fn a_quiet_network_needs_three_delays_and_then_falls_silent() {
     [1, 4, 7].into_iter().for_each(|n| quiet(n, |_| ()));
+}
+
+#[test]
+fn a_batch_that_one_node_knows_becomes_final() {
+    seeds().for_each(|seed| whisper(seed, 4, |_| ()));
 }

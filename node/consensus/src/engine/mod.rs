@@ -13,7 +13,7 @@ use markstein_proto::{
     consensus::{CheckedCertificate, CheckedProposal, CheckedVote},
 };
 
-use crate::{AuthorityNumber, Effect, Fact, Input, Now, Timing, VoteSigner, slot::Slot};
+use crate::{AuthorityNumber, Effect, Fact, Input, Now, Timing, VoteSigner, mutant::Mutant, slot::Slot};
 use blocks::Blocks;
 use view::Timers;
 
@@ -85,6 +85,8 @@ pub struct Engine {
     building: Option<View>,
     timers: Timers,
     effects: VecDeque<Effect>,
+    #[cfg(feature = "mutants")]
+    mutant: Mutant,
 }
 
 impl std::fmt::Debug for Engine {
@@ -104,6 +106,15 @@ impl Engine {
     /// are counted again.
     #[must_use]
     pub fn new(setup: Setup, journal: impl IntoIterator<Item = Fact>, now: Now) -> Self {
+        Self::start(setup, journal, now, Mutant::None)
+    }
+
+    pub(crate) fn start(
+        setup: Setup,
+        journal: impl IntoIterator<Item = Fact>,
+        now: Now,
+        #[cfg_attr(not(feature = "mutants"), allow(unused_variables))] mutant: Mutant,
+    ) -> Self {
         let authorities = setup.authorities as usize;
         let mut engine = Self {
             epoch: setup.epoch,
@@ -128,6 +139,8 @@ impl Engine {
             building: None,
             timers: Timers::default(),
             effects: VecDeque::new(),
+            #[cfg(feature = "mutants")]
+            mutant,
         };
         for fact in journal.into_iter().filter(|fact| fact.view() > setup.last_final.view) {
             engine.replay(fact);
@@ -216,6 +229,11 @@ impl Engine {
         (self.slots.len(), self.blocks.len())
     }
 
+    #[cfg(feature = "mutants")]
+    pub(crate) const fn mutant(&self) -> Mutant {
+        self.mutant
+    }
+
     fn quorum(&self) -> usize {
         (self.authorities - (self.authorities - 1) / 3) as usize
     }
@@ -243,11 +261,14 @@ impl Engine {
 
     /// Takes a fact of the own journal back into memory.
     fn replay(&mut self, fact: Fact) {
+        let forgets = self.breaks(Mutant::NoOwnVoteReplay);
         match fact {
             Fact::Voted(vote) => {
                 let slot = self.slot(vote.subject().view);
                 *slot.own.slot(&vote.subject().ballot) = Some(vote.clone());
-                slot.count(&vote);
+                if !forgets {
+                    slot.count(&vote);
+                }
             }
             Fact::Block(proposal) => {
                 let view = proposal.get().header.view;

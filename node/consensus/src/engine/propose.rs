@@ -6,7 +6,7 @@ use markstein_proto::{
 };
 
 use super::{Engine, blocks::Check};
-use crate::{AuthorityNumber, Body, Effect, Fact, Message, Verdict, leader};
+use crate::{AuthorityNumber, Body, Effect, Fact, Message, Verdict, leader, mutant::Mutant};
 
 /// A leader puts no batches on more unfinalised blocks with batches than this.
 const UNFINALISED_BATCH_BLOCKS_MAX: usize = 8;
@@ -136,6 +136,9 @@ impl Engine {
     /// The parent rule: the parent is notarized in some p < v, a checked nullification is at hand for every view
     /// between, and p is at least this node's own final view.
     fn may_follow(&self, parent: &Hash, view: View) -> bool {
+        if self.breaks(Mutant::AnyParent) {
+            return self.is_valid(parent);
+        }
         for number in (self.last_final.view.0 + 1..view.0).rev() {
             let Some(slot) = self.slots.get(&View(number)) else { return false };
             let of = |c: &CheckedCertificate| c.subject().ballot.block() == Some(*parent);
@@ -150,10 +153,12 @@ impl Engine {
     }
 
     /// The clock bounds: when voting, never in catch-up.
-    const fn is_timely(&self, time: u64) -> bool {
+    fn is_timely(&self, time: u64) -> bool {
         let clock = self.now.clock.0;
-        time <= clock.saturating_add(self.timing.clock_skew_max)
-            && time >= clock.saturating_sub(self.timing.proposal_age_max)
+        let broken = self.breaks(Mutant::AnyTime);
+        broken
+            || time <= clock.saturating_add(self.timing.clock_skew_max)
+                && time >= clock.saturating_sub(self.timing.proposal_age_max)
     }
 
     /// Notarized blocks with batches above the final one; one whose body is unknown counts.
@@ -172,7 +177,8 @@ impl Engine {
 
     /// Whether an empty block has a purpose.
     pub(super) fn is_to_finish(&self) -> bool {
-        self.has_unfinished() || self.unfinalised_views() >= UNFINALISED_VIEWS_MAX
+        let unfinished = self.has_unfinished() && !self.breaks(Mutant::NoFinish);
+        unfinished || self.unfinalised_views() >= UNFINALISED_VIEWS_MAX
     }
 
     /// Views left since the final one.

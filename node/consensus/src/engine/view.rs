@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use markstein_proto::{Hash, View, consensus::CheckedCertificate};
 
 use super::Engine;
-use crate::{AuthorityNumber, Message, leader};
+use crate::{AuthorityNumber, Message, leader, mutant::Mutant};
 
 /// Newest nullifications said again at once while stuck; with them goes another as large part of the older ones, in
 /// turn, so that every gap closes.
@@ -108,7 +108,8 @@ impl Engine {
 
     /// A view is idle while there is nothing to write, nothing to finish, and nobody calls.
     fn is_awake(&self) -> bool {
-        self.pool || self.timers.called || self.has_unfinished()
+        let called = self.timers.called && !self.breaks(Mutant::NoIdleWake);
+        self.pool || called || self.has_unfinished()
     }
 
     /// Timeouts start anew with finality, the one that runs included.
@@ -150,6 +151,11 @@ impl Engine {
             }
         }
         self.rounds += 1;
+        if self.breaks(Mutant::NoCertificateGossip) {
+            messages.retain(|message| !matches!(message, Message::Certificate(_)));
+        } else if self.breaks(Mutant::NoResend) {
+            messages.clear();
+        }
         messages.into_iter().for_each(|message| self.broadcast(message));
     }
 

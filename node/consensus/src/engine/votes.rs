@@ -6,7 +6,7 @@ use markstein_proto::{
 };
 
 use super::{Engine, PROPOSALS_AHEAD, VIEWS_AHEAD};
-use crate::{AuthorityNumber, Effect, Fact, Message, Recipient, Send, leader};
+use crate::{AuthorityNumber, Effect, Fact, Message, Recipient, Send, leader, mutant::Mutant};
 
 impl Engine {
     pub(super) fn hear(&mut self, from: AuthorityNumber) {
@@ -99,8 +99,10 @@ impl Engine {
         if !self.slot(view).keep(certificate) {
             return;
         }
-        self.effects.push_back(Effect::Record(Fact::Certified(certificate.clone())));
-        if formed {
+        if !self.breaks(Mutant::ThinFinalize) {
+            self.effects.push_back(Effect::Record(Fact::Certified(certificate.clone())));
+        }
+        if formed && !self.breaks(Mutant::NoCertificateGossip) {
             self.broadcast(Message::Certificate(certificate.clone()));
         }
         match ballot {
@@ -145,7 +147,8 @@ impl Engine {
     /// the notarization.
     fn vote_finalize(&mut self, view: View, notarization: &CheckedCertificate) {
         let own = self.slots.get(&view).map(|slot| &slot.own);
-        if own.is_some_and(|own| own.nullify.is_some() || own.finalize.is_some()) {
+        let broken = self.breaks(Mutant::FinalizeAfterNullify);
+        if own.is_some_and(|own| own.nullify.is_some() && !broken || own.finalize.is_some()) {
             return;
         }
         if let Some(block) = notarization.subject().ballot.block() {
@@ -184,8 +187,15 @@ impl Engine {
         assert!(own.is_none(), "one vote of a kind in a view");
         *own = Some(vote.clone());
         let own = &self.slot(subject.view).own;
-        assert!(own.nullify.is_none() || own.finalize.is_none(), "never nullify and finalize in one view");
+        let both = own.nullify.is_some() && own.finalize.is_some();
+        assert!(!both || self.breaks(Mutant::FinalizeAfterNullify), "never nullify and finalize in one view");
         facts.push(Fact::Voted(vote.clone()));
+        let lost = |fact: &Fact| match fact {
+            Fact::Voted(_) => self.breaks(Mutant::ForgetVotes),
+            Fact::Block(_) => self.breaks(Mutant::ThinNotarize),
+            Fact::Certified(_) => self.breaks(Mutant::ThinFinalize),
+        };
+        facts.retain(|fact| !lost(fact));
         self.effects.push_back(Effect::Commit { facts, then: vec![Send { to: Recipient::All, message }] });
         self.count(vote);
     }

@@ -48,3 +48,17 @@ pub fn quiet(n: u32, prepare: impl Fn(&mut Cluster)) {
         assert_eq!(cluster.steps, steps, "{n} idle nodes say nothing: {}", cluster.describe());
     }
 }
+
+/// Only one node is told of a batch, on an idle network: the others must take part until it is final.
+pub fn whisper(seed: u64, n: u32, prepare: impl Fn(&mut Cluster)) {
+    let mut cluster = Cluster::new(seed, n, &[]);
+    prepare(&mut cluster);
+    cluster.start_all();
+    cluster.run(10_000, |_| false);
+    let node = cluster.random.below(u64::from(n)) as usize;
+    cluster.submitted = 1;
+    cluster.nodes[node].pool.insert(0);
+    cluster.drive(node, markstein_consensus::Input::Pool(true));
+    let done = cluster.run(60_000, Cluster::all_final);
+    assert!(done, "seed {seed}: what one node knows becomes final\n{}", cluster.describe());
+}

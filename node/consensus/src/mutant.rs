@@ -1,0 +1,63 @@
+//! Rules that can be broken on purpose, so that the tests can show that they notice. Only with the feature `mutants`,
+//! which nothing but this crate's test of that name switches on.
+
+/// The rule that is broken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(not(feature = "mutants"), allow(dead_code))]
+pub enum Mutant {
+    /// None is.
+    #[default]
+    None,
+    /// Votes are sent without being in the journal.
+    ForgetVotes,
+    /// Finalizes a view that it nullified.
+    FinalizeAfterNullify,
+    /// After a restart own votes are remembered and not counted.
+    NoOwnVoteReplay,
+    /// Certificates are neither gossiped nor said again.
+    NoCertificateGossip,
+    /// While stuck nothing is said again.
+    NoResend,
+    /// Votes for a block on any valid parent.
+    AnyParent,
+    /// Votes for a block of any time.
+    AnyTime,
+    /// Notarizes without keeping the block.
+    ThinNotarize,
+    /// Finalizes without keeping the notarization.
+    ThinFinalize,
+    /// Sleeps in a view of others until its own pool holds something.
+    NoIdleWake,
+    /// Leaves a block with batches unfinished where nothing follows it.
+    NoFinish,
+    /// Asks once for a block that it misses.
+    NoFetchRetry,
+    /// Takes the first list of batches for what the leader meant, and stops where it does not fit.
+    TrustLists,
+}
+
+#[cfg(feature = "mutants")]
+impl crate::Engine {
+    /// An engine that breaks a rule.
+    #[must_use]
+    pub fn with_mutant(
+        setup: crate::Setup,
+        journal: impl IntoIterator<Item = crate::Fact>,
+        now: crate::Now,
+        mutant: Mutant,
+    ) -> Self {
+        Self::start(setup, journal, now, mutant)
+    }
+
+    pub(crate) fn breaks(&self, rule: Mutant) -> bool {
+        self.mutant() == rule
+    }
+}
+
+#[cfg(not(feature = "mutants"))]
+impl crate::Engine {
+    #[allow(clippy::unused_self)] // with the feature it is a question to the engine
+    pub(crate) const fn breaks(&self, _: Mutant) -> bool {
+        false
+    }
+}

@@ -1,0 +1,107 @@
+//! Every rule has a mutant: an engine that breaks it must fail a scenario, or the scenarios prove nothing.
+//!
+//! `cargo test -p markstein-consensus --features mutants --test mutants -- --nocapture` lists what catches which.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+use std::panic::catch_unwind;
+
+use markstein_consensus::{
+    AuthorityNumber, Effect, Engine, Fact, Input, Mutant, Now, Setup, Timing, Verdict,
+};
+use markstein_proto::{EpochId, TimeMs, consensus::Ballot};
+use support::{Cluster, KeyedSigner, START, Traitor, quiet, storm, traitors, whisper};
+
+type Scenario = (&'static str, fn(u64, Mutant));
+
+fn breaking(mutant: Mutant) -> impl Fn(&mut Cluster) {
+    move |cluster| cluster.mutant = mutant
+}
+
+/// The second authority of four, alone with its journal.
+fn engine(journal: Vec<Fact>, mutant: Mutant) -> Engine {
+    let setup = Setup {
+        epoch: EpochId(0),
+        authorities: 4,
+        me: AuthorityNumber(1),
+        voting: true,
+        timing: Timing::default(),
+        signer: Box::new(KeyedSigner(1)),
+        last_final: support::genesis_block(),
+        finalization: None,
+    };
+    Engine::with_mutant(setup, journal, at(0), mutant)
+}
+
+fn at(tick: u64) -> Now {
+    Now { tick, clock: TimeMs(START + tick) }
+}
+
+/// A notarization reaches it before the block, with a finalize vote kept over a restart; then it leads.
+fn alone(mutant: Mutant) {
+    let block = support::body(&support::genesis_block(), 1, 0, START + 1, vec![support::batch(1)]);
+    let id = block.header.block_id();
+    let notarization = support::certificate(&[0, 2, 3], 1, Ballot::Notarize(id));
+    let mut before = engine(vec![], mutant);
+    let drain = |engine: &mut Engine| std::iter::from_fn(|| engine.poll_effect()).collect::<Vec<_>>();
+    before.handle(at(0), Input::Certificate(AuthorityNumber(0), notarization));
+    let committed = drain(&mut before).into_iter().filter_map(|effect| match effect {
+        Effect::Commit { facts, .. } => Some(facts),
+        _ => None,
+    });
+    let mut after = engine(committed.flatten().collect(), mutant);
+    drain(&mut after);
+    assert_eq!(after.view().0, 2, "a finalize vote is kept with its notarization");
+    after.handle(at(200), Input::Tick);
+    assert!(drain(&mut after).contains(&Effect::Fetch(id)), "asked for again");
+    after.handle(at(201), Input::Fetched(AuthorityNumber(0), Box::new(block)));
+    after.handle(at(202), Input::Checked(id, Verdict::Valid));
+    let finishes = |effect: &Effect| matches!(effect, Effect::Build { batches: false, .. });
+    assert!(drain(&mut after).iter().any(finishes), "an unfinished block is finished");
+}
+
+const SCENARIOS: [Scenario; 7] = [
+    ("one authority in a storm", |seed, mutant| drop(storm(seed, 1, &[], breaking(mutant)))),
+    ("four in a storm", |seed, mutant| drop(storm(seed, 4, &[], breaking(mutant)))),
+    ("four, one a traitor", |seed, mutant| drop(storm(seed, 4, &traitors(seed, 4), breaking(mutant)))),
+    ("four, one misdating", |seed, mutant| drop(storm(seed, 4, &[Traitor::Misdater], breaking(mutant)))),
+    ("one node knows a batch", |seed, mutant| whisper(seed, 4, breaking(mutant))),
+    ("a quiet network", |_, mutant| quiet(4, breaking(mutant))),
+    ("an engine by itself", |_, mutant| alone(mutant)),
+];
+
+/// The scenario and seed that notice the mutant first.
+fn caught(mutant: Mutant, seeds: u64) -> Option<(&'static str, u64)> {
+    let fails = |seed, run: fn(u64, Mutant)| catch_unwind(move || run(seed, mutant)).is_err();
+    (0..seeds)
+        .find_map(|seed| SCENARIOS.iter().find(|(_, run)| fails(seed, *run)).map(|(name, _)| (*name, seed)))
+}
+
+#[test]
+fn every_broken_rule_is_noticed() {
+    let mutants = [
+        Mutant::ForgetVotes,
+        Mutant::FinalizeAfterNullify,
+        Mutant::NoOwnVoteReplay,
+        Mutant::NoCertificateGossip,
+        Mutant::NoResend,
+        Mutant::AnyParent,
+        Mutant::AnyTime,
+        Mutant::ThinNotarize,
+        Mutant::ThinFinalize,
+        Mutant::NoIdleWake,
+        Mutant::NoFinish,
+        Mutant::NoFetchRetry,
+        Mutant::TrustLists,
+    ];
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let found: Vec<_> = mutants.into_iter().map(|mutant| (mutant, caught(mutant, 300))).collect();
+    let none = caught(Mutant::None, 30);
+    std::panic::set_hook(hook);
+    found.iter().for_each(|(mutant, by)| println!("{mutant:?}: {by:?}"));
+    assert_eq!(none, None, "an engine that breaks nothing passes");
+    let missed: Vec<_> = found.iter().filter(|(_, by)| by.is_none()).collect();
+    assert!(missed.is_empty(), "nothing noticed {missed:?}");
+}

@@ -1,0 +1,13 @@
+//! Every rule of the engine, as inputs and exact effects.
+#![allow(clippy::unwrap_used)]
+
+mod dsl;
+mod journal;
+mod leader;
+mod peers;
+mod property;
+mod time;
+mod voter;
+
+#[path = "../support/mod.rs"]
+mod support;
