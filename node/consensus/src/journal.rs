@@ -11,7 +11,7 @@ pub enum Fact {
     /// A vote of this node's own.
     Voted(CheckedVote),
     /// A block this node voted for or proposed, with what justifies it. Its batches are synced with it.
-    Block(CheckedProposal),
+    Block(Box<CheckedProposal>),
     /// A certificate.
     Certified(CheckedCertificate),
 }

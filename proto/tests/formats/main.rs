@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cases;
+mod consensus;
 mod encoding;
 mod genesis;
 mod receipt_file;

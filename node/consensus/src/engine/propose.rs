@@ -95,7 +95,11 @@ impl Engine {
         self.learn(&proposal, self.me);
         self.blocks.set_valid(&id); // this node's own execution made it
         self.slot(view).propose(id);
-        self.commit(&vote, vec![Fact::Block(proposal.clone())], Message::Proposal(Box::new(proposal)));
+        self.commit(
+            &vote,
+            vec![Fact::Block(Box::new(proposal.clone()))],
+            Message::Proposal(Box::new(proposal)),
+        );
         self.advance();
     }
 
@@ -110,7 +114,7 @@ impl Engine {
             if self.is_acceptable(&id) {
                 let known = self.blocks.get(&id).and_then(|known| known.proposal.clone());
                 let proposal = known.expect("is_acceptable() found it");
-                self.cast(view, Ballot::Notarize(id), vec![Fact::Block(proposal)]);
+                self.cast(view, Ballot::Notarize(id), vec![Fact::Block(Box::new(proposal))]);
                 return self.advance();
             }
         }

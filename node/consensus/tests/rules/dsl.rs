@@ -156,7 +156,7 @@ pub fn casts(vote: CheckedVote, mut with: Vec<Fact>) -> Effect {
 }
 /// The leader's block and vote are synced, and the proposal is sent then.
 pub fn proposes(proposal: &CheckedProposal) -> Effect {
-    let facts = vec![Fact::Block(proposal.clone()), Fact::Voted(proposal.vote())];
+    let facts = vec![Fact::Block(Box::new(proposal.clone())), Fact::Voted(proposal.vote())];
     Effect::Commit { facts, then: vec![to_all(Message::Proposal(Box::new(proposal.clone())))] }
 }
 pub fn records(certificate: &CheckedCertificate) -> Effect {
@@ -183,5 +183,5 @@ pub fn certified(certificate: &CheckedCertificate) -> Fact {
     Fact::Certified(certificate.clone())
 }
 pub fn kept(proposal: &CheckedProposal) -> Fact {
-    Fact::Block(proposal.clone())
+    Fact::Block(Box::new(proposal.clone()))
 }
