@@ -17,6 +17,8 @@ const OTHER_LEDGER: LedgerId = LedgerId(Hash([2; 32]));
 const BLOCK: Hash = Hash([3; 32]);
 const KINDS: [Ballot; 3] = [Ballot::Notarize(BLOCK), Ballot::Nullify, Ballot::Finalize(BLOCK)];
 
+type Passes<'a> = &'a dyn Fn(&[u8]) -> bool;
+
 fn set() -> AuthoritySet {
     authority_set(2, 0..4)
 }
@@ -203,7 +205,7 @@ fn no_changed_bit_and_no_part_verifies() {
     let passes = |bytes: &[u8]| {
         Certificate::decode(bytes).is_ok_and(|certificate| verifier().certificate(certificate).is_ok())
     };
-    let checks: [(&[u8], &dyn Fn(&[u8]) -> bool); 2] = [(&vote, &vote_passes), (&certificate, &passes)];
+    let checks: [(&[u8], Passes); 2] = [(&vote, &vote_passes), (&certificate, &passes)];
     for (bytes, passes) in checks {
         assert!(passes(bytes));
         for bit in 0..bytes.len() * 8 {
