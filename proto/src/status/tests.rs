@@ -1,4 +1,4 @@
-//! The status tree against recomputation, against stores that fail, and against everything slightly wrong.
+//! The status tree against recomputation, and its proofs against everything slightly wrong.
 
 #![allow(clippy::unwrap_used)]
 
