@@ -1,0 +1,291 @@
+//! Nodes over gRPC.
+
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use markstein_proto::{BatchId, receipt::RECEIPT_MAX};
+use prost::bytes::Bytes;
+use tokio_stream::StreamExt;
+use tonic::{
+    Code, Request, Status,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri},
+};
+
+use crate::{
+    api::{
+        GetBatchReceiptsRequest, GetGenesisRequest, StatusRequest, StatusResponse, SubmitRequest,
+        anchoring_client::AnchoringClient, batch_state::State, ledger_client::LedgerClient,
+        operations_client::OperationsClient, verification_client::VerificationClient,
+    },
+    node::{Failure, Node, NodeError, Outcome, ReceiptStream},
+};
+
+/// Longest answer that is read, in bytes: the longest receipt and a little around it.
+const ANSWER_MAX: usize = RECEIPT_MAX + 64 * 1024;
+/// A node that does not answer a request within this time is taken for away. Waiting for finality is one request.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// Why a node's URL cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Not a URL of a node.
+    #[error(
+        "{0:?} is no node's URL: write https://node.example:7443 or, on this machine, http://127.0.0.1:7001"
+    )]
+    Url(String),
+    /// Without TLS across a network.
+    #[error(
+        "{0} is not encrypted and not on this machine: batches are signed, so nobody could change them, but others \
+         could see who anchors what when. Use https://, or --insecure if the way there is protected otherwise"
+    )]
+    Plain(String),
+    /// The file of certificates.
+    #[error("{path}: {source}")]
+    CaFile {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up for {url}: {why}")]
+    Tls {
+        /// For which node.
+        url: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// How to connect.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Connection<'a> {
+    /// Certificates to trust (PEM) in place of those of this machine.
+    pub ca: Option<&'a Path>,
+    /// Allow `http://` to other machines.
+    pub insecure: bool,
+}
+
+/// A node that is asked over gRPC. Connects when first asked, and again after every loss.
+#[derive(Clone, Debug)]
+pub struct GrpcNode {
+    url: String,
+    channel: Channel,
+}
+
+impl GrpcNode {
+    /// The node at this URL. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// See [`ConnectError`]; nothing is sent yet.
+    pub fn new(url: &str, connection: Connection<'_>) -> Result<Self, ConnectError> {
+        let encrypted = check_url(url, connection.insecure)?;
+        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| ConnectError::Url(url.into()))?;
+        let mut endpoint = endpoint
+            .connect_timeout(CONNECT_TIME)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .http2_adaptive_window(true)
+            .user_agent(concat!("markstein/", env!("CARGO_PKG_VERSION")))
+            .map_err(|_| ConnectError::Url(url.into()))?;
+        if encrypted {
+            let tls = tls(connection.ca)?;
+            endpoint = endpoint
+                .tls_config(tls)
+                .map_err(|e| ConnectError::Tls { url: url.into(), why: with_causes(&e) })?;
+        }
+        Ok(Self { url: url.into(), channel: endpoint.connect_lazy() })
+    }
+
+    /// How the node is.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn status(&self) -> Result<StatusResponse, NodeError> {
+        let mut client = OperationsClient::new(self.channel.clone());
+        let answer = client.status(in_time(StatusRequest {})).await;
+        Ok(answer.map_err(|status| self.failure(&status))?.into_inner())
+    }
+
+    fn failure(&self, status: &Status) -> NodeError {
+        let metadata = |name| status.metadata().get(name).and_then(|value| value.to_str().ok());
+        let wait = metadata("retry-after-ms").and_then(|ms| ms.parse().ok()).unwrap_or(1000);
+        let kind = match status.code() {
+            Code::ResourceExhausted => Failure::Busy(Duration::from_millis(wait)),
+            Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::Aborted
+            | Code::Internal => Failure::Away,
+            Code::DataLoss | Code::OutOfRange => Failure::Faulty,
+            _ => Failure::Denied,
+        };
+        let message = match (status.code(), status.message()) {
+            (Code::Unimplemented, _) => {
+                "does not know this request: is this the URL of a Markstein node?".into()
+            }
+            (code, "") => code.description().to_owned(),
+            (_, message) => with_cause_of(status, message),
+        };
+        let reason = crate::text::safe(metadata("markstein-reason").unwrap_or_default());
+        NodeError { reason, ..NodeError::new(&self.url, kind, message) }
+    }
+
+    fn faulty(&self, message: &str) -> NodeError {
+        NodeError::new(&self.url, Failure::Faulty, message)
+    }
+}
+
+impl Node for GrpcNode {
+    fn name(&self) -> &str {
+        &self.url
+    }
+
+    async fn genesis(&self) -> Result<Vec<u8>, NodeError> {
+        let mut client = LedgerClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_MAX);
+        let answer = client.get_genesis(in_time(GetGenesisRequest {})).await;
+        Ok(answer.map_err(|status| self.failure(&status))?.into_inner().genesis)
+    }
+
+    async fn submit(&self, batch: Bytes) -> Result<Outcome, NodeError> {
+        let mut client = AnchoringClient::new(self.channel.clone());
+        let request = SubmitRequest { batch: batch.to_vec() };
+        let answer = client.submit_and_wait(in_time(request)).await;
+        let state = answer.map_err(|status| self.failure(&status))?.into_inner().state.and_then(|s| s.state);
+        match state {
+            Some(State::Final(_)) => Ok(Outcome::Final),
+            Some(State::Refused(refused)) => {
+                Ok(Outcome::Refused { reason: refused.reason, message: refused.message })
+            }
+            Some(State::Accepted(_)) => {
+                Err(NodeError::new(&self.url, Failure::Away, "accepted the batch, which is not final yet"))
+            }
+            Some(State::Unknown(_)) | None => Err(self.faulty("did not say what became of the batch")),
+        }
+    }
+
+    async fn receipts(&self, batch: BatchId, first: u32) -> Result<ReceiptStream, NodeError> {
+        let mut client = VerificationClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_MAX);
+        let request = GetBatchReceiptsRequest { batch_id: batch.0.0.to_vec(), first };
+        // No deadline for the whole stream: what must come in time is each receipt.
+        let answer = tokio::time::timeout(ANSWER_TIME, client.get_batch_receipts(request)).await;
+        let late = |url: &str| NodeError::new(url, Failure::Away, "does not answer in time");
+        let answer = answer.map_err(|_| late(&self.url))?.map_err(|status| match status.code() {
+            // Another node may have said that the batch is final; this one will know it soon.
+            Code::NotFound | Code::FailedPrecondition => {
+                NodeError { kind: Failure::Away, ..self.failure(&status) }
+            }
+            _ => self.failure(&status),
+        })?;
+        let node = self.clone();
+        Ok(Box::pin(answer.into_inner().timeout(ANSWER_TIME).map(move |item| match item {
+            Ok(Ok(response)) => Ok(response.receipt),
+            Ok(Err(status)) => Err(node.failure(&status)),
+            Err(_) => Err(late(&node.url)),
+        })))
+    }
+}
+
+/// A request that the server, too, gives up in time.
+fn in_time<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(ANSWER_TIME);
+    request
+}
+
+/// Whether to use TLS with this URL.
+fn check_url(url: &str, insecure: bool) -> Result<bool, ConnectError> {
+    let parsed: Uri = url.parse().map_err(|_| ConnectError::Url(url.into()))?;
+    let host = parsed.host().ok_or_else(|| ConnectError::Url(url.into()))?;
+    match parsed.scheme_str() {
+        Some("https") => Ok(true),
+        Some("http") if insecure || is_loopback(host) => Ok(false),
+        Some("http") => Err(ConnectError::Plain(url.into())),
+        _ => Err(ConnectError::Url(url.into())),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn tls(ca: Option<&Path>) -> Result<ClientTlsConfig, ConnectError> {
+    let Some(path) = ca else { return Ok(ClientTlsConfig::new().with_native_roots()) };
+    let pem = fs::read(path).map_err(|source| ConnectError::CaFile { path: path.into(), source })?;
+    Ok(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
+}
+
+/// The message and, where it came from below, what lies at its bottom: "tcp connect error" alone helps nobody.
+fn with_cause_of(status: &Status, message: &str) -> String {
+    match std::error::Error::source(status) {
+        Some(cause) => format!("{message}: {}", with_causes(cause)),
+        None => message.to_owned(),
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |e| e.source());
+    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.dedup();
+    texts.join(": ")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_stays_on_this_machine() {
+        for url in ["http://127.0.0.1:7001", "http://localhost:1", "http://[::1]:1", "http://127.9.9.9"] {
+            assert!(!check_url(url, false).unwrap(), "{url}");
+        }
+        for url in
+            ["http://node.example:7001", "http://10.0.0.1", "http://localhost.example", "http://[::2]:1"]
+        {
+            let error = check_url(url, false).unwrap_err();
+            assert!(matches!(error, ConnectError::Plain(_)), "{url}");
+            assert!(!check_url(url, true).unwrap(), "{url}");
+        }
+        assert!(check_url("https://node.example:7443", false).unwrap());
+        for url in ["", "node.example:7001", "127.0.0.1:7001", "ftp://127.0.0.1", "http://", "http:/x"] {
+            assert!(matches!(check_url(url, true), Err(ConnectError::Url(_))), "{url:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn codes_and_reasons_tell_what_follows() {
+        let node = GrpcNode::new("http://127.0.0.1:1", Connection::default()).unwrap();
+        let mut busy = Status::resource_exhausted("pool full");
+        busy.metadata_mut().insert("retry-after-ms", "250".parse().unwrap());
+        busy.metadata_mut().insert("markstein-reason", "POOL_FULL".parse().unwrap());
+        let failure = node.failure(&busy);
+        assert_eq!(failure.kind, Failure::Busy(Duration::from_millis(250)));
+        assert_eq!(failure.to_string(), "http://127.0.0.1:1: pool full (POOL_FULL)");
+        assert_eq!(node.failure(&Status::unavailable("x")).kind, Failure::Away);
+        assert_eq!(node.failure(&Status::permission_denied("x")).kind, Failure::Denied);
+        assert!(node.failure(&Status::unimplemented("")).message.contains("Markstein node"));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_not_there_is_away() {
+        // Port 1 of the loopback interface: nobody listens there.
+        let node = GrpcNode::new("http://127.0.0.1:1", Connection::default()).unwrap();
+        let failure = node.status().await.unwrap_err();
+        assert_eq!(failure.kind, Failure::Away);
+        assert!(failure.message.contains("refused"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn a_missing_file_of_certificates_is_named() {
+        let connection = Connection { ca: Some(Path::new("/no/such/ca.pem")), insecure: false };
+        let error = GrpcNode::new("https://node.example", connection).unwrap_err();
+        assert!(error.to_string().starts_with("/no/such/ca.pem: "), "{error}");
+    }
+}
