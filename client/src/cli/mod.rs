@@ -1,0 +1,54 @@
+//! The command line: what it understands, and who does it.
+
+mod anchor;
+mod args;
+mod keygen;
+mod output;
+mod progress;
+mod receipt;
+mod status;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Args, Command};
+use output::Output;
+
+/// Could not do or could not check.
+const FAILED: u8 = 2;
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let Args { json, quiet, command } = Args::parse();
+    let output = Output { json, quiet };
+    let done = match command {
+        Command::Keygen(args) => keygen::run(&args, output),
+        Command::Anchor(args) => runtime().and_then(|runtime| runtime.block_on(anchor::run(args, output))),
+        Command::Verify(args) => verify::run(&args, output),
+        Command::Status(args) => runtime().and_then(|runtime| runtime.block_on(status::run(&args, output))),
+        Command::Receipt { command: args::ReceiptCommand::Show { file } } => receipt::show(&file, output),
+        Command::Completions { shell } => {
+            output.raw(&completions(shell));
+            Ok(0)
+        }
+    };
+    match done {
+        Ok(code) => code.into(),
+        Err(e) => {
+            output.failure(&e);
+            FAILED.into()
+        }
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "markstein", &mut script);
+    script
+}

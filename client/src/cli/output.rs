@@ -1,0 +1,59 @@
+//! The one place that prints: text for people, JSON for programs, errors on the error stream.
+#![allow(clippy::print_stderr)]
+
+use std::io::{self, Write};
+
+use markstein_client::text::safe;
+use serde::Serialize;
+
+/// How to print.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    /// JSON for programs.
+    pub json: bool,
+    /// Nothing but errors.
+    pub quiet: bool,
+}
+
+impl Output {
+    /// A line for people. What comes from files or nodes must have gone through `safe` before.
+    pub fn line(self, line: impl AsRef<str>) {
+        if !self.json && !self.quiet {
+            write_out(format!("{}\n", line.as_ref()).as_bytes());
+        }
+    }
+
+    /// A remark for people, on the error stream.
+    pub fn note(self, line: impl AsRef<str>) {
+        if !self.quiet {
+            eprintln!("{}", line.as_ref());
+        }
+    }
+
+    /// The answer for programs.
+    pub fn answer(self, value: &impl Serialize) {
+        if self.json {
+            let text = serde_json::to_string_pretty(value).expect("answers are text, numbers and lists");
+            write_out(format!("{text}\n").as_bytes());
+        }
+    }
+
+    /// Bytes that are the answer themselves.
+    pub fn raw(self, bytes: &[u8]) {
+        write_out(bytes);
+    }
+
+    /// Why it did not work; for programs as JSON, too.
+    pub fn failure(self, error: &anyhow::Error) {
+        // Some errors show the place in a file, in lines of their own.
+        let text = format!("{error:#}").lines().map(safe).collect::<Vec<_>>().join("\n");
+        self.answer(&serde_json::json!({ "error": text }));
+        eprintln!("markstein: {text}");
+    }
+}
+
+/// Nobody to read what is printed is no failure: `markstein … | head` ends like any program.
+fn write_out(bytes: &[u8]) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
