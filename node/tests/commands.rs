@@ -286,9 +286,11 @@ fn nodes_do_not_outlive_a_killed_devnet() {
     let address = grpc_address(&folder.path().join("net"));
     devnet.signal(Signal::KILL);
     devnet.0.wait().unwrap();
-    while TcpStream::connect(&address).is_ok() {
+    let log = folder.path().join("net/node0/log");
+    while !files::read_text(&log).unwrap().trim_end().ends_with("stopped") {
         std::thread::yield_now();
     }
+    assert!(TcpStream::connect(&address).is_err());
 }
 
 #[test]
