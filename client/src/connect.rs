@@ -221,19 +221,26 @@ fn tls(ca: Option<&Path>) -> Result<ClientTlsConfig, ConnectError> {
     Ok(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
 }
 
-/// The message and, where it came from below, what lies at its bottom: "tcp connect error" alone helps nobody.
+/// The message and what lies at its bottom: "tcp connect error" alone helps nobody.
 fn with_cause_of(status: &Status, message: &str) -> String {
-    match std::error::Error::source(status) {
-        Some(cause) => format!("{message}: {}", with_causes(cause)),
-        None => message.to_owned(),
-    }
+    let cause = std::error::Error::source(status).map(with_causes).unwrap_or_default();
+    joined([message.to_owned(), cause])
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |e| e.source());
-    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.dedup();
-    texts.join(": ")
+    joined(causes.map(ToString::to_string))
+}
+
+/// Layers repeat each other: what was said already is left out, and so is what says nothing.
+fn joined(texts: impl IntoIterator<Item = String>) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for text in texts.into_iter().flat_map(|t| t.split(": ").map(str::to_owned).collect::<Vec<_>>()) {
+        if !text.is_empty() && text != "transport error" && !said.contains(&text) {
+            said.push(text);
+        }
+    }
+    said.join(": ")
 }
 
 #[cfg(test)]
@@ -279,7 +286,7 @@ mod tests {
         let node = GrpcNode::new("http://127.0.0.1:1", Connection::default()).unwrap();
         let failure = node.status().await.unwrap_err();
         assert_eq!(failure.kind, Failure::Away);
-        assert!(failure.message.contains("refused"), "{failure}");
+        assert_eq!(failure.message, "tcp connect error: Connection refused (os error 111)");
     }
 
     #[tokio::test]

@@ -15,6 +15,9 @@ use markstein_proto::{
 
 use crate::{entry::EntryRecord, scan::Document};
 
+/// Up to this number, files and folders are synced one by one.
+const SYNCED_ONE_BY_ONE: usize = 32;
+
 /// Why a receipt cannot be read from its file.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -171,21 +174,32 @@ pub fn write(document: &Document, receipt: &Receipt) -> Result<(), WriteError> {
     })
 }
 
-/// Brings written receipts and their names to the disk, one file system at a time: thousands of files cost as much
-/// as one.
+/// Brings written receipts and their names to the disk. Few are synced one by one; for many, whole file systems are:
+/// thousands of files then cost as much as one, but a single one would wait for whatever else is being written there.
 ///
 /// # Errors
 /// [`WriteError::Io`].
 pub fn sync<'a>(receipts: impl IntoIterator<Item = &'a Path>) -> Result<(), WriteError> {
+    let receipts: Vec<&Path> = receipts.into_iter().collect();
+    let folders = folders(receipts.iter().copied());
+    if receipts.len() + folders.len() <= SYNCED_ONE_BY_ONE {
+        return receipts.into_iter().chain(folders).try_for_each(|path| {
+            File::open(path).and_then(|file| file.sync_all()).map_err(|source| io_of(path, source))
+        });
+    }
     let mut synced = BTreeSet::new();
-    for folder in folders(receipts) {
-        let io = |source| WriteError::Io { path: folder.into(), source };
+    for folder in folders {
+        let io = |source| io_of(folder, source);
         let file = File::open(folder).map_err(io)?;
         if synced.insert(file.metadata().map_err(io)?.dev()) {
             rustix::fs::syncfs(&file).map_err(|e| io(e.into()))?;
         }
     }
     Ok(())
+}
+
+fn io_of(path: &Path, source: io::Error) -> WriteError {
+    WriteError::Io { path: path.into(), source }
 }
 
 fn folders<'a>(paths: impl IntoIterator<Item = &'a Path>) -> BTreeSet<&'a Path> {

@@ -119,7 +119,9 @@ fn show(report: &Report, ledger: &str, output: Output) {
     output.line(summary(report, ledger));
     if let Some(stopped) = &report.stopped {
         Output { quiet: false, ..output }.note(format!("markstein: {}", safe(&stopped.to_string())));
-        output.note("What was begun is not lost: the same command goes on where this one stopped.");
+        if stopped.is_resumable() {
+            output.note("Nothing is lost: the same command goes on where this one stopped.");
+        }
     }
 }
 

@@ -29,13 +29,9 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a signing key for an issuer.
     Keygen(KeygenArgs),
-    /// Anchor documents, and write a receipt for each.
     Anchor(AnchorArgs),
-    /// Check documents by their receipts. Needs no network.
     Verify(VerifyArgs),
-    /// Show how nodes are.
     Status(StatusArgs),
     /// Look into receipts.
     Receipt {
@@ -59,7 +55,9 @@ pub enum ReceiptCommand {
     },
 }
 
-/// Make a signing key for an issuer. FILE is secret, stays with the issuer and needs a backup; FILE.pub.toml is for
+/// Make a signing key for an issuer
+///
+/// FILE is secret, stays with the issuer and needs a backup; FILE.pub.toml is for
 /// the authorities, who admit the issuer with it. Neither is ever overwritten.
 #[derive(Debug, clap::Args)]
 pub struct KeygenArgs {
@@ -80,7 +78,9 @@ pub struct KeygenArgs {
     pub genesis: Option<PathBuf>,
 }
 
-/// Anchor documents, and write a receipt for each: FILE.markstein.json. Only salted hashes are sent. What was begun is
+/// Anchor documents, and write a receipt for each
+///
+/// The receipt of FILE is FILE.markstein.json. Only salted hashes are sent. What was begun is
 /// written down first, so a run that was interrupted is completed by the same command, and nothing is anchored twice;
 /// documents that have their receipt are left out.
 #[derive(Debug, clap::Args)]
@@ -136,7 +136,9 @@ pub struct ConnectionArgs {
     pub insecure: bool,
 }
 
-/// Check documents by their receipts, without any network. The genesis is what you trust: get it from a source that
+/// Check documents by their receipts, without any network
+///
+/// The genesis is what you trust: get it from a source that
 /// you trust.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
@@ -155,7 +157,9 @@ pub struct VerifyArgs {
     pub files: Vec<PathBuf>,
 }
 
-/// Show how nodes are. Exit codes: 0 all serve, 2 one cannot be reached, 3 one does not serve.
+/// Show how nodes are
+///
+/// Exit codes: 0 all serve, 2 one cannot be reached, 3 one does not serve.
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
     /// A node's URL; may be given several times.

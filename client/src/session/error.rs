@@ -59,3 +59,11 @@ pub enum SessionError {
     #[error("no random bytes for the salts: {0}")]
     Random(String),
 }
+
+impl SessionError {
+    /// Whether the same command goes on where this one stopped, and nothing has to be changed first.
+    #[must_use]
+    pub const fn is_resumable(&self) -> bool {
+        matches!(self, Self::Nodes(_) | Self::Journal(_) | Self::Receipt(_))
+    }
+}

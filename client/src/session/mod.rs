@@ -12,7 +12,7 @@ mod error;
 #[cfg(test)]
 mod tests;
 
-use std::{fs, path::Path, sync::Arc};
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
 use markstein_proto::{BatchId, DocumentDigest, LeafIndex, TimeMs, receipt::TrustRoot};
 use rayon::prelude::*;
@@ -173,10 +173,12 @@ impl<N: Node> Session<N> {
     ) -> Result<Vec<(Document, DocumentDigest)>, SessionError> {
         let shared = self.shared.clone();
         let look = move || -> Result<_, SessionError> { Ok(shared.look_at(documents)) };
+        let resumed: BTreeSet<Document> = report.anchored.iter().map(|a| a.document.clone()).collect();
         let mut missing = Vec::new();
         for (document, found) in blocking(look).await? {
             match found {
                 Found::New(digest) => missing.push((document, digest)),
+                Found::Anchored(_) if resumed.contains(&document) => {} // told once, as anchored in this run
                 Found::Anchored(index) => report.already.push((document, index)),
                 Found::Bad(why) => report.failed.push(Unreadable { path: document.path, why }),
             }
