@@ -19,6 +19,9 @@ use crate::{
     },
 };
 
+/// How far the newest block may be ahead of this clock before no block is built on it.
+pub const CLOCK_SKEW_MAX_MS: u64 = 5_000;
+
 /// Why the chain cannot go on. Each of these stops the node.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {
@@ -68,17 +71,36 @@ impl Chain {
         &self.state
     }
 
-    /// Builds a block of pooled batches for a turn, `None` where no batch is admissible. Batches that can never
-    /// become final are refused here, on final state.
+    /// Whether anything waits in the pool.
+    #[must_use]
+    pub fn has_pending(&self) -> bool {
+        self.pool.size().batches > 0
+    }
+
+    /// Builds a block of the oldest admissible batches for a turn, `None` where there is none. Batches that can never
+    /// become final are refused here, on final state; others that are not admissible now wait and hold up nobody.
     ///
     /// # Errors
     /// See [`ChainError`].
     pub fn build(&self, view: View, proposer: u32) -> Result<Option<ExecutedBlock>, ChainError> {
-        let time = TimeMs(self.clock.now().0.max(self.state.tip().time.0 + 1));
+        let (now, earliest) = (self.clock.now().0, self.state.tip().time.0 + 1);
+        if earliest > now.saturating_add(CLOCK_SKEW_MAX_MS) {
+            tracing::warn!(ahead_ms = earliest - now, "no block now: the newest one is ahead of this clock");
+            return Ok(None);
+        }
+        let time = TimeMs(now.max(earliest));
         let (mut good, mut refused) = (Vec::new(), Vec::new());
-        for batch in self.pool.oldest(&self.db, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX)? {
+        let (mut bytes, mut records) = (0, 0);
+        for pending in self.pool.pending() {
+            if bytes + pending.bytes > BLOCK_BYTES_MAX || records + pending.records > BLOCK_RECORDS_MAX {
+                break;
+            }
+            let batch = self.pool.read(&self.db, &pending.id)?;
             match check_batch(&self.state, &self.rules, &batch, time)? {
-                Ok(()) => good.push(batch),
+                Ok(()) => {
+                    (bytes, records) = (bytes + pending.bytes, records + pending.records);
+                    good.push(batch);
+                }
                 Err(refusal) => refused.push((batch, refusal)),
             }
         }
@@ -124,7 +146,7 @@ impl Chain {
         let mut writes = Writes::new();
         let mut ids = Vec::new();
         for (batch, refusal) in refused {
-            let Some(reason) = RefusedReason::of(refusal) else { continue };
+            let Some(reason) = RefusedReason::of(refusal, batch, &self.state, at)? else { continue };
             tracing::warn!(batch = %batch.id(), reason = reason.as_str(), "refused for good: {refusal}");
             writes.delete::<Batches>(&batch.id().0);
             writes.put::<Outcomes>(&batch.id().0, &Outcome::Refused { reason: reason.code(), at });

@@ -227,3 +227,50 @@ async fn a_damaged_tail_is_found_at_the_start() {
     });
     assert!(another.unwrap_err().is_corruption());
 }
+
+#[tokio::test]
+async fn a_batch_that_comes_after_its_24_hours_is_decided_and_not_only_turned_away() {
+    let mut ledger = Ledger::new();
+    ledger.clock.set(START + 2 * DAY);
+    let late = batch(START, 0..1);
+    assert_eq!(ledger.pool.submit(late.clone()).await.unwrap(), Submitted::Accepted);
+    assert!(!ledger.cut());
+    let outcome = ledger.db.get::<Outcomes>(&late.id().0).unwrap();
+    assert!(matches!(outcome, Some(Outcome::Refused { reason: 1, .. })), "{outcome:?}");
+    let signed_again = batch(START + 2 * DAY, 0..1);
+    ledger.pool.submit(signed_again.clone()).await.unwrap();
+    assert!(ledger.cut());
+    verify(&ledger, &signed_again, 0, 0);
+}
+
+#[tokio::test]
+async fn batches_that_are_refused_hold_up_nobody() {
+    let mut ledger = Ledger::new();
+    let old: Vec<_> = (0..6).map(|n| batch(START, n * 9000..(n + 1) * 9000)).collect();
+    for batch in &old {
+        ledger.pool.submit(batch.clone()).await.unwrap(); // more than a block holds
+    }
+    ledger.clock.set(START + DAY + 1);
+    let new = batch(START + DAY, 90_000..90_001);
+    ledger.pool.submit(new.clone()).await.unwrap();
+    assert!(ledger.cut());
+    verify(&ledger, &new, 0, 90_000);
+    assert_eq!(ledger.pool.size().batches, 0);
+}
+
+#[tokio::test]
+async fn a_clock_that_went_back_makes_batches_wait_and_loses_none() {
+    let mut ledger = Ledger::new();
+    ledger.clock.set(START + 3 * DAY);
+    ledger.pool.submit(batch(START + 3 * DAY, 0..1)).await.unwrap();
+    assert!(ledger.cut());
+    let as_of = verify(&ledger, &batch(START + 3 * DAY, 0..1), 0, 0).as_of_s;
+    ledger.clock.set(START + DAY); // the clock was two days ahead, and is set right
+    let waits = batch(START + DAY, 1..2);
+    assert_eq!(ledger.pool.submit(waits.clone()).await.unwrap(), Submitted::Accepted);
+    assert!(!ledger.cut());
+    assert!(ledger.pool.contains(&waits.id()));
+    ledger.chain.cosign_again().unwrap();
+    let later = verify(&ledger, &batch(START + 3 * DAY, 0..1), 0, 0).as_of_s;
+    assert_eq!(later, as_of, "the as-of time never goes back");
+}

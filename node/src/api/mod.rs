@@ -97,7 +97,7 @@ pub async fn public(context: &Context) -> Result<(Router, Health), tonic_reflect
         AnchoringServer::new(anchoring::AnchoringService(service(context)))
             .max_decoding_message_size(REQUEST_MAX),
     )
-    .add_service(VerificationServer::new(verification::VerificationService(service(context))))
+    .add_service(VerificationServer::new(verification::VerificationService::new(service(context))))
     .add_service(
         LedgerServer::new(ledger::LedgerService(service(context))).max_encoding_message_size(ANSWER_MAX),
     )
@@ -112,7 +112,6 @@ pub async fn public(context: &Context) -> Result<(Router, Health), tonic_reflect
 }
 
 /// The operators' routes: `/metrics`, and Operations with peers.
-#[must_use]
 pub fn operator(context: &Context) -> Router {
     use schema::operations_server::OperationsServer;
     let service = operations::OperationsService { context: context.clone(), peers: true };

@@ -11,7 +11,10 @@ use super::{
     },
     storage_status,
 };
-use crate::ledger::{State, cosignature_times, newest_checkpoint};
+use crate::{
+    chain::CLOCK_SKEW_MAX_MS,
+    ledger::{State, cosignature_times, newest_checkpoint},
+};
 
 #[derive(Debug)]
 pub(super) struct OperationsService {
@@ -55,10 +58,16 @@ fn status(context: &Context) -> Result<StatusResponse, Status> {
             cosigned_at_ms: time.unwrap_or(0).saturating_mul(1000),
         }
     };
-    let condition = if checkpoint.is_some() {
-        String::new()
-    } else {
+    let clock = context.clock.now();
+    let ahead = tip.time.0.saturating_sub(clock.0);
+    let condition = if checkpoint.is_none() {
         "the newest block is not cosigned by a quorum yet: receipts wait for it".into()
+    } else if ahead > CLOCK_SKEW_MAX_MS {
+        format!(
+            "the newest block is {ahead} ms ahead of this node's clock: no block is made until the clock is set right"
+        )
+    } else {
+        String::new()
     };
     let EpochId(epoch) = tip.epoch;
     Ok(StatusResponse {
@@ -67,7 +76,7 @@ fn status(context: &Context) -> Result<StatusResponse, Status> {
         origin: origin.clone(),
         node: context.authority.to_string(),
         role: Role::Authority.into(),
-        serving: checkpoint.is_some(),
+        serving: condition.is_empty(),
         condition,
         epoch,
         view: tip.view.0,
@@ -81,6 +90,6 @@ fn status(context: &Context) -> Result<StatusResponse, Status> {
         quorum: set.quorum() as u32,
         authorities: set.authorities().iter().zip(times).map(authority).collect(),
         uptime_ms: context.started.elapsed().as_millis() as u64,
-        clock_ms: context.clock.now().0,
+        clock_ms: clock.0,
     })
 }
