@@ -80,7 +80,7 @@ pub fn sources() -> Vec<Source> {
             *file == format!("{module}.rs") || file.starts_with(&format!("{module}/")) || file == module
         });
         if in_tests_folder || file.contains("/benches/") || is_module {
-            source.production = blank(&source.code, &[0..source.code.len()]);
+            source.production = blank(&source.code, std::slice::from_ref(&(0..source.code.len())));
         }
     }
     sources
