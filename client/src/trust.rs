@@ -7,7 +7,7 @@ use std::{
 };
 
 use markstein_proto::{
-    DecodeError, GENESIS_MAX, Genesis, GenesisFileError, IssuerId, LedgerId, receipt::TrustRoot,
+    DecodeError, GENESIS_FILE_MAX, Genesis, GenesisFileError, IssuerId, LedgerId, receipt::TrustRoot,
 };
 
 /// Why there is no trust root.
@@ -53,14 +53,6 @@ pub enum TypeError {
     /// Nobody admitted this issuer.
     #[error("the ledger does not know the issuer {0}: the authorities must admit it first")]
     UnknownIssuer(IssuerId),
-    /// There is more than one to choose from.
-    #[error("{issuer} may anchor several types of documents, choose one with --type: {choices}")]
-    Choose {
-        /// The issuer.
-        issuer: IssuerId,
-        /// The names.
-        choices: String,
-    },
     /// Not one of the issuer's.
     #[error("{issuer} may not anchor documents of type {name:?}; it may anchor: {choices}")]
     NotGranted {
@@ -81,7 +73,7 @@ pub fn read_genesis(path: &Path) -> Result<TrustRoot, TrustError> {
     let io = |source| TrustError::Io { path: path.into(), source };
     let mut text = String::new();
     // One byte more than allowed tells that the file is too long.
-    File::open(path).map_err(io)?.take(GENESIS_MAX as u64 + 1).read_to_string(&mut text).map_err(io)?;
+    File::open(path).map_err(io)?.take(GENESIS_FILE_MAX as u64 + 1).read_to_string(&mut text).map_err(io)?;
     let genesis = Genesis::from_toml(&text);
     let genesis = genesis.map_err(|e| TrustError::File { path: path.into(), source: Box::new(e) })?;
     Ok(TrustRoot::new(genesis))
@@ -108,7 +100,7 @@ pub fn check_ledger(trust: &TrustRoot, key: Option<LedgerId>, source: &str) -> R
     }
 }
 
-/// The code of the type with this name, or of the only one that the issuer may anchor.
+/// The code of the type with this name, or of the first one that the issuer may anchor, which is its usual one.
 ///
 /// # Errors
 /// See [`TypeError`]; the sentence lists the choices.
@@ -117,15 +109,15 @@ pub fn choose_type(genesis: &Genesis, issuer: &IssuerId, name: Option<&str>) -> 
     let codes = &grant.ok_or_else(|| TypeError::UnknownIssuer(issuer.clone()))?.document_types;
     let named = |code: &&u32| genesis.document_type(**code).map(|n| n.as_str());
     let choices = || codes.iter().filter_map(|code| named(&code)).collect::<Vec<_>>().join(", ");
-    match (name, codes.as_slice()) {
-        (None, [only]) => Ok(*only),
-        (None, _) => Err(TypeError::Choose { issuer: issuer.clone(), choices: choices() }),
-        (Some(name), codes) => {
-            codes.iter().find(|code| named(code) == Some(name)).copied().ok_or_else(|| {
-                TypeError::NotGranted { issuer: issuer.clone(), name: name.into(), choices: choices() }
-            })
-        }
-    }
+    let found = match name {
+        None => codes.first(), // a grant has at least one
+        Some(name) => codes.iter().find(|code| named(code) == Some(name)),
+    };
+    found.copied().ok_or_else(|| TypeError::NotGranted {
+        issuer: issuer.clone(),
+        name: name.unwrap_or_default().into(),
+        choices: choices(),
+    })
 }
 
 #[cfg(test)]
@@ -137,14 +129,13 @@ mod tests {
     use crate::testing::Ledger;
 
     #[test]
-    fn the_only_type_is_the_default() {
+    fn the_first_type_is_the_default() {
         let ledger = Ledger::new();
         let genesis = ledger.trust().genesis().clone();
         let [one, many] = ["permits.example", "registry.example"].map(|i| IssuerId::new(i).unwrap());
         assert_eq!(choose_type(&genesis, &one, None), Ok(1));
         assert_eq!(choose_type(&genesis, &many, Some("certificate")), Ok(2));
-        let error = choose_type(&genesis, &many, None).unwrap_err().to_string();
-        assert!(error.ends_with("choose one with --type: building-permit, certificate"), "{error}");
+        assert_eq!(choose_type(&genesis, &many, None), Ok(1));
         let error = choose_type(&genesis, &one, Some("certificate")).unwrap_err().to_string();
         assert!(error.ends_with("it may anchor: building-permit"), "{error}");
         let stranger = IssuerId::new("stranger.example").unwrap();

@@ -16,7 +16,7 @@ use markstein_client::{
     time::{now, rfc3339},
     trust::{self, check_ledger, choose_type, decode_genesis},
 };
-use markstein_proto::receipt::TrustRoot;
+use markstein_proto::{Genesis, receipt::TrustRoot};
 use serde_json::json;
 
 use super::{FAILED, args::AnchorArgs, output::Output, progress::Progress};
@@ -54,6 +54,9 @@ async fn anchor(args: AnchorArgs, output: Output, progress: Arc<Progress>) -> Re
     let trust = trust_root(&args, &key, &nodes, output).await?;
     let name = args.document_type.as_deref();
     let document_type = choose_type(trust.genesis(), &key.issuer, name)?;
+    if name.is_none() {
+        tell_type(trust.genesis(), document_type, output);
+    }
     if args.public {
         output.note(
             "--public: without a salt, whoever can guess a document can find out that it was anchored.",
@@ -74,6 +77,13 @@ async fn anchor(args: AnchorArgs, output: Output, progress: Arc<Progress>) -> Re
     progress.finish();
     show(&report, &ledger, output);
     Ok(if report.is_complete() { 0 } else { FAILED })
+}
+
+/// Where nobody chose a type, says which one is taken.
+fn tell_type(genesis: &Genesis, code: u32, output: Output) {
+    if let Some(name) = genesis.document_type(code) {
+        output.note(format!("The documents are anchored as type {name}; --type takes another."));
+    }
 }
 
 fn connect(args: &AnchorArgs, progress: Arc<Progress>) -> Result<Nodes<GrpcNode>> {

@@ -91,7 +91,7 @@ pub struct AnchorArgs {
     /// The issuer's secret key.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub key: PathBuf,
-    /// The type of the documents; needed where the issuer may anchor several.
+    /// The type of the documents; without it the first one that the issuer may anchor.
     #[arg(long = "type", value_name = "NAME")]
     pub document_type: Option<String>,
     /// Anchor without salts: whoever has a document can look it up. A document that can be guessed (a form with a
