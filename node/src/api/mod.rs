@@ -88,10 +88,13 @@ pub async fn public(context: &Context) -> Result<(Router, Health), tonic_reflect
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health = Health(reporter);
     health.set_serving(false).await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(schema::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(schema::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Stock clients of other languages still ask by the older name of the service.
+    let (reflection_v1, reflection_v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
     let service = |context: &Context| context.clone();
     let routes = Routes::new(
         AnchoringServer::new(anchoring::AnchoringService(service(context)))
@@ -106,7 +109,8 @@ pub async fn public(context: &Context) -> Result<(Router, Health), tonic_reflect
         peers: false,
     }))
     .add_service(health_service)
-    .add_service(reflection);
+    .add_service(reflection_v1)
+    .add_service(reflection_v1alpha);
     let router = routes.prepare().into_axum_router().layer(tonic_web::GrpcWebLayer::new()).reset_fallback();
     Ok((router, health))
 }
