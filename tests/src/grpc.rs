@@ -1,14 +1,16 @@
 //! Asks a node over gRPC as any program could, without the patience and the checks of the client.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, bail};
 use markstein_client::api::{
     BatchState, GetBatchReceiptsRequest, GetGenesisRequest, ListRecordsRequest, StatusRequest,
-    StatusResponse, SubmitRequest, anchoring_client::AnchoringClient, ledger_client::LedgerClient,
-    operations_client::OperationsClient, verification_client::VerificationClient,
+    StatusResponse, SubmitRequest, WatchRequest, anchoring_client::AnchoringClient, batch_state::State,
+    ledger_client::LedgerClient, operations_client::OperationsClient,
+    verification_client::VerificationClient,
 };
 use markstein_proto::{BatchId, Leaf, receipt::Receipt};
+use tokio::time::timeout;
 use tonic::{
     Status,
     transport::{Channel, Endpoint},
@@ -51,6 +53,31 @@ impl Api {
         let request = SubmitRequest { batch: batch.into() };
         let answer = AnchoringClient::new(self.channel.clone()).submit_and_wait(request).await?;
         answer.into_inner().state.ok_or_else(|| Status::internal("no state"))
+    }
+
+    /// What became of batches that were submitted before, in their order, without submitting them again: each is known
+    /// to the node, and decided by now or soon.
+    ///
+    /// # Errors
+    /// The node's, or where it does not know one of them.
+    pub async fn decided(&self, batches: &[BatchId]) -> anyhow::Result<Vec<BatchState>> {
+        let mut decided = BTreeMap::new();
+        for some in batches.chunks(1000) {
+            let batch_ids = some.iter().map(|id| id.0.0.to_vec()).collect();
+            let answer = AnchoringClient::new(self.channel.clone()).watch(WatchRequest { batch_ids }).await?;
+            let mut states = answer.into_inner();
+            while let Some(state) =
+                timeout(ANSWER_MAX, states.message()).await.context("the node is silent")??
+            {
+                if matches!(state.state, None | Some(State::Unknown(_))) {
+                    bail!("the node does not know the batch {:?}", state.batch_id);
+                }
+                decided.insert(state.batch_id.clone(), state);
+            }
+        }
+        let outcome =
+            |id: &BatchId| decided.get(id.0.0.as_slice()).cloned().context("the node is silent on a batch");
+        batches.iter().map(outcome).collect()
     }
 
     /// The node's own account.

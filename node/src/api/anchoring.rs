@@ -157,7 +157,7 @@ async fn watch(
     sender: mpsc::Sender<Result<BatchState, Status>>,
 ) {
     let mut open: Vec<(BatchId, Option<BatchState>)> = ids.into_iter().map(|id| (id, None)).collect();
-    while !open.is_empty() {
+    loop {
         let mut still = Vec::with_capacity(open.len());
         for (id, before) in open {
             let (finality, pool) = (finality.clone(), pool.clone());
@@ -176,10 +176,12 @@ async fn watch(
             }
         }
         open = still;
+        if open.is_empty() {
+            return;
+        }
         let changed = tokio::select! {
-            changed = finality.changed(), if !open.is_empty() => changed,
+            changed = finality.changed() => changed,
             () = sender.closed() => return,
-            else => return,
         };
         if !changed {
             let _ = sender.send(Err(stopping())).await;
