@@ -139,6 +139,6 @@ fn storage_status(error: &StorageError) -> tonic::Status {
     error::status(
         tonic::Code::Internal,
         "STORAGE",
-        "this node cannot read its store: try another one, and tell its operator",
+        "this node's store failed: try another node, and tell the operator of this one",
     )
 }

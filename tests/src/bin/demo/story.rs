@@ -55,7 +55,7 @@ pub fn tell(files: &[PathBuf], keep: Option<Option<PathBuf>>, screen: &Screen) -
     }
     screen.end(&format!("Everything is as it should be ({time:.1} s)."));
     drop(devnet);
-    keep_running(&binaries, folder, screen)
+    keep_running(&binaries, folder, &documents[0], screen)
 }
 
 fn build(screen: &Screen) -> anyhow::Result<Binaries> {
@@ -236,11 +236,15 @@ impl Demo<'_> {
 }
 
 /// Starts the ledger again, leaves it and all files, and says what to do with them.
-fn keep_running(binaries: &Binaries, folder: Workspace, screen: &Screen) -> anyhow::Result<()> {
+fn keep_running(
+    binaries: &Binaries,
+    folder: Workspace,
+    document: &Path,
+    screen: &Screen,
+) -> anyhow::Result<()> {
     let devnet = Devnet::start_as(&folder.path().join("ledger"), Terminal::Detached)?;
     let url = devnet.url().to_owned();
     let (genesis, key) = (quoted(&devnet.genesis()), quoted(&devnet.issuer_key()));
-    let documents = folder.documents();
     let client = quoted(&binaries.client);
     let id = devnet.leave_running()?;
     let path = folder.keep();
@@ -250,9 +254,9 @@ fn keep_running(binaries: &Binaries, folder: Workspace, screen: &Screen) -> anyh
     );
     screen.text("Anchor a document of your own:");
     screen.command(&format!("{client} anchor --node {url} --key {key} --type {TYPE} FILE"));
-    screen.text("Verify it, and all others:");
+    screen.text("Verify it, or one of those that are here:");
     screen.command(&format!("{client} verify --genesis {genesis} FILE"));
-    screen.command(&format!("{client} verify --genesis {genesis} {}/*[!n]", quoted(&documents)));
+    screen.command(&format!("{client} verify --genesis {genesis} {}", quoted(document)));
     screen.text("Ask the node how it is:");
     screen.command(&format!("{client} status --node {url}"));
     screen.text("Stop the ledger, and start it again:");
