@@ -37,6 +37,10 @@ pub fn run(
             Ok(Wake::Pooled) | Err(RecvTimeoutError::Timeout) => {
                 while cut(&mut chain, metrics)? {
                     due = Instant::now() + recosign;
+                    // What else waits is asked of the pool, so wake-ups may be taken here; a stop may not wait.
+                    if wake.try_iter().any(|wake| wake == Wake::Stop) {
+                        return Ok(());
+                    }
                 }
                 if Instant::now() >= due {
                     chain.cosign_again()?;

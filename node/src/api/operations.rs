@@ -59,12 +59,13 @@ fn status(context: &Context) -> Result<StatusResponse, Status> {
         }
     };
     let clock = context.clock.now();
-    let ahead = tip.time.0.saturating_sub(clock.0);
+    let as_of_ms = checkpoint.as_ref().map_or(0, |c| c.as_of_s.saturating_mul(1000));
+    let ahead = tip.time.0.max(as_of_ms).saturating_sub(clock.0);
     let condition = if checkpoint.is_none() {
         "the newest block is not cosigned by a quorum yet: receipts wait for it".into()
     } else if ahead > CLOCK_SKEW_MAX_MS {
         format!(
-            "the newest block is {ahead} ms ahead of this node's clock: no block is made until the clock is set right"
+            "the newest checkpoint is {ahead} ms ahead of this node's clock: no block is made until the clock is set right"
         )
     } else {
         String::new()
@@ -84,7 +85,7 @@ fn status(context: &Context) -> Result<StatusResponse, Status> {
         block_id: tip.block_id.0.to_vec(),
         log_size: tip.size.0,
         block_time_ms: tip.time.0,
-        checkpoint_as_of_ms: checkpoint.map_or(0, |c| c.as_of_s.saturating_mul(1000)),
+        checkpoint_as_of_ms: as_of_ms,
         pool_batches: pool.batches as u64,
         pool_bytes: pool.bytes as u64,
         quorum: set.quorum() as u32,

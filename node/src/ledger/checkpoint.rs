@@ -85,9 +85,9 @@ impl Cosigner {
         if size < signed {
             return Err(CosignerError::Below { asked: size.0, signed: signed.0 });
         }
-        let text = Checkpoint::new(&self.origin, size, state.frontier().root())?.to_text();
+        let text = self.text(state)?;
         let time_s = now.0 / 1000;
-        if self.last_time(read, size, &text)?.is_some_and(|last| time_s <= last) {
+        if self.last_time(read, state)?.is_some_and(|last| time_s <= last) {
             return Ok(()); // the clock went back: what is signed stays, so that the as-of time never goes back
         }
         let cosignature = sign_cosignature(&self.cosigner_key, self.vkey.name(), &text, time_s)?;
@@ -104,13 +104,21 @@ impl Cosigner {
 }
 
 impl Cosigner {
-    /// When this authority cosigned the checkpoint of this size last.
-    fn last_time<R: Read>(&self, read: &R, size: LogSize, text: &str) -> Result<Option<u64>, StorageError> {
-        let Some(lines) = read.get::<Cosignatures>(&(size, self.number))? else { return Ok(None) };
+    /// When this authority cosigned the checkpoint of a state last, seconds since 1970.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn last_time<R: Read>(&self, read: &R, state: &dyn State) -> Result<Option<u64>, StorageError> {
+        let key = (state.tip().size, self.number);
+        let Some(lines) = read.get::<Cosignatures>(&key)? else { return Ok(None) };
         let (cosignature, _) = parse_lines(&lines)?;
-        verify_cosignature(&self.vkey, text, &cosignature)
-            .map(Some)
-            .map_err(|e| StorageError::corrupt("cosignatures", e.to_string()))
+        let damaged = |e: String| StorageError::corrupt("cosignatures", e);
+        let text = self.text(state).map_err(|e| damaged(e.to_string()))?;
+        verify_cosignature(&self.vkey, &text, &cosignature).map(Some).map_err(|e| damaged(e.to_string()))
+    }
+
+    fn text(&self, state: &dyn State) -> Result<String, CheckpointError> {
+        Ok(Checkpoint::new(&self.origin, state.tip().size, state.frontier().root())?.to_text())
     }
 }
 

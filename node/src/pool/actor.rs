@@ -283,11 +283,9 @@ impl Actor {
         }
         let state = self.finality.state();
         match check_batch(&*state, &self.rules, batch, self.clock.now())? {
-            // Its issuer must hear `refused`, on final state, before it may sign the records again: so it goes in,
-            // where it was good once, and is decided with the others.
-            Err(BatchRefusal::Expired) => {
-                check_batch(&*state, &self.rules, batch, batch.head().created_at)??;
-            }
+            // Its issuer must hear `refused`, on final state, before it may sign the records again: so it goes in and
+            // is decided with the others. All else is good, its key too, so nobody else comes in this way.
+            Err(BatchRefusal::Expired) => {}
             checked => checked?,
         }
         let entry = describe(batch).ok_or(BatchRefusal::GenesisAuthor)?;
