@@ -1,6 +1,7 @@
 //! `init` makes one journal for a set of keys, whatever happens in between.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
 use markstein_proto::{
     AuthorityId, AuthoritySet, DocumentType, DocumentTypeName, EpochId, IssuerGrant, IssuerId, IssuerKey,
@@ -96,9 +97,12 @@ fn a_folder_with_something_else_in_it_is_left_alone() {
     let Place { folder: _folder, config, genesis } = place();
     fs::create_dir(&config.data_dir).unwrap();
     fs::write(config.data_dir.join("thesis.txt"), "years of work").unwrap();
+    fs::set_permissions(&config.data_dir, Permissions::from_mode(0o755)).unwrap();
     assert!(matches!(init(&config, &genesis), Err(SetupError::Folder(FolderError::NotEmpty { .. }))));
     assert!(!marker_path(&config).exists());
     assert!(config.data_dir.join("thesis.txt").exists());
+    let mode = fs::metadata(&config.data_dir).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o755, "others need not lose the way to their folder");
 }
 
 #[test]

@@ -115,10 +115,11 @@ impl DataFolder {
     /// [`FolderError::AlreadyInitialised`] or [`FolderError::NotEmpty`] if something is in it, and whatever the
     /// disk gives.
     pub fn create(path: &Path, ledger_id: &Hash) -> Result<Self, FolderError> {
-        make_private(path)?;
+        DirBuilder::new().recursive(true).mode(MODE).create(path).map_err(failed("create", path))?;
         // Held to the end: of two that create the same folder at once, one is told so.
         let _lock = lock(path)?;
         refuse_contents(path)?;
+        make_private(path)?; // only now: a folder that is somebody else's keeps its mode
         let in_making = path.join(STORE_IN_MAKING);
         if in_making.exists() {
             fs::remove_dir_all(&in_making).map_err(failed("remove the unfinished", &in_making))?;
@@ -174,7 +175,6 @@ impl DataFolder {
 }
 
 fn make_private(path: &Path) -> Result<(), FolderError> {
-    DirBuilder::new().recursive(true).mode(MODE).create(path).map_err(failed("create", path))?;
     fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(failed("make private", path))
 }
 
