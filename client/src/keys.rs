@@ -31,7 +31,7 @@ pub struct IssuerKey {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The system's word.
-    #[error("{path}: {source}")]
+    #[error("the key file {path} cannot be read or written: {source}")]
     Io {
         /// Which file.
         path: PathBuf,

@@ -14,7 +14,7 @@ use markstein_proto::{
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// The system's word.
-    #[error("{path}: {source}: a genesis file is needed, ask an authority of the ledger for it")]
+    #[error("the genesis file {path} cannot be read: {source}; ask an authority of the ledger for it")]
     Io {
         /// Which file.
         path: PathBuf,

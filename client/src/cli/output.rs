@@ -46,14 +46,42 @@ impl Output {
     /// Why it did not work; for programs as JSON, too.
     pub fn failure(self, error: &anyhow::Error) {
         // Some errors show the place in a file, in lines of their own.
-        let text = format!("{error:#}").lines().map(safe).collect::<Vec<_>>().join("\n");
+        let text = told_once(error).lines().map(safe).collect::<Vec<_>>().join("\n");
         self.answer(&serde_json::json!({ "error": text }));
         eprintln!("markstein: {text}");
     }
+}
+
+/// An error and its causes, leaving out a cause that the sentence before it tells already.
+fn told_once(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Nobody to read what is printed is no failure: `markstein … | head` ends like any program.
 fn write_out(bytes: &[u8]) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told_once;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let told = format!("the key file k cannot be read: {cause}");
+        let error = anyhow::Error::new(cause).context(told.clone());
+        assert_eq!(told_once(&error), told);
+        let error = anyhow::anyhow!("disk full").context("no receipt was written");
+        assert_eq!(told_once(&error), "no receipt was written: disk full");
+    }
 }
