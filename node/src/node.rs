@@ -12,7 +12,7 @@ use markstein_proto::{AuthoritySet, Genesis};
 use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
-    api::{self, Context, Health},
+    api::{self, Bounds, Context, Health},
     chain::{Chain, ChainError},
     clock::{Clock, SystemClock},
     config::{AuthorityKeys, NodeConfig, PoolConfig},
@@ -194,6 +194,7 @@ impl Parts {
             metrics,
             clock,
             started: Instant::now(),
+            bounds: Bounds::default(),
         };
         Ok(Self {
             context,

@@ -4,7 +4,7 @@ use markstein_proto::EpochId;
 use tonic::{Code, Request, Response, Status};
 
 use super::{
-    Context, blocking, error,
+    Context, error,
     schema::{
         AuthorityStatus, PeersRequest, PeersResponse, Role, StatusRequest, StatusResponse,
         operations_server::Operations,
@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     chain::CLOCK_SKEW_MAX_MS,
-    ledger::{State, cosignature_times, newest_checkpoint},
+    ledger::{FinalState, State, cosignature_times, newest_checkpoint},
+    storage::View,
 };
 
 #[derive(Debug)]
@@ -27,7 +28,9 @@ pub(super) struct OperationsService {
 impl Operations for OperationsService {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         let context = self.context.clone();
-        blocking(move || status(&context)).await.map(Response::new)
+        let finality = context.finality.clone();
+        let bounds = context.bounds.clone();
+        bounds.read(&finality, move |state, view| status(&context, state, view)).await.map(Response::new)
     }
 
     async fn peers(&self, _: Request<PeersRequest>) -> Result<Response<PeersResponse>, Status> {
@@ -40,12 +43,11 @@ impl Operations for OperationsService {
     }
 }
 
-fn status(context: &Context) -> Result<StatusResponse, Status> {
-    let (state, view) = context.finality.snapshot().map_err(|e| storage_status(&e))?;
+fn status(context: &Context, state: &FinalState, view: &View<'_>) -> Result<StatusResponse, Status> {
     let (tip, set, pool) = (state.tip(), state.authorities(), context.pool.size());
     let origin = &context.genesis.origin;
-    let checkpoint = newest_checkpoint(&view, &*state, origin).map_err(|e| storage_status(&e))?;
-    let times = cosignature_times(&view, &*state, origin).map_err(|e| storage_status(&e))?;
+    let checkpoint = newest_checkpoint(view, state, origin).map_err(|e| storage_status(&e))?;
+    let times = cosignature_times(view, state, origin).map_err(|e| storage_status(&e))?;
     let authority = |(a, time): (&markstein_proto::Authority, Option<u64>)| {
         let here = a.id == context.authority;
         AuthorityStatus {

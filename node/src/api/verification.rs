@@ -8,10 +8,12 @@ use tokio::{
     sync::{Semaphore, mpsc},
 };
 use tokio_stream::{Stream, wrappers::ReceiverStream};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::{
-    Context, blocking, error,
+    Context,
+    bounds::busy,
+    error,
     schema::{
         GetBatchReceiptsRequest, GetReceiptRequest, GetReceiptResponse, LookupRequest, LookupResponse,
         get_receipt_request::Record, verification_server::Verification,
@@ -56,18 +58,19 @@ impl Verification for VerificationService {
     ) -> Result<Response<GetReceiptResponse>, Status> {
         let record = request.into_inner().record.ok_or_else(|| error::invalid("say which record"))?;
         let context = self.context.clone();
-        let json = blocking(move || {
-            let (state, view) = context.finality.snapshot().map_err(|e| storage_status(&e))?;
-            let index = match record {
-                Record::Index(index) => LeafIndex(index),
-                Record::OfBatch(of) => record_of_batch(&view, &batch_id(&of.batch_id)?, of.position)
-                    .map_err(|e| error::lookup(&e))?,
-            };
-            let receipt =
-                receipt(&view, &state, &context.genesis.origin, index).map_err(|e| error::receipt(&e))?;
-            Ok(receipt.to_json())
-        })
-        .await?;
+        let origin = context.genesis.origin.clone();
+        let json = context
+            .bounds
+            .read(&context.finality, move |state, view| {
+                let index = match record {
+                    Record::Index(index) => LeafIndex(index),
+                    Record::OfBatch(of) => record_of_batch(view, &batch_id(&of.batch_id)?, of.position)
+                        .map_err(|e| error::lookup(&e))?,
+                };
+                let receipt = receipt(view, state, &origin, index).map_err(|e| error::receipt(&e))?;
+                Ok(receipt.to_json())
+            })
+            .await?;
         self.context.metrics.receipts(1);
         Ok(Response::new(GetReceiptResponse { receipt: json.into_bytes() }))
     }
@@ -80,10 +83,7 @@ impl Verification for VerificationService {
     ) -> Result<Response<Self::GetBatchReceiptsStream>, Status> {
         let request = request.into_inner();
         let id = batch_id(&request.batch_id)?;
-        let permit = Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
-            let message = "this node sends as many batches of receipts as it can: ask again in a moment";
-            error::retry(Code::ResourceExhausted, "BUSY", message)
-        })?;
+        let permit = Arc::clone(&self.streams).try_acquire_owned().map_err(|_| busy())?;
         let (sender, receiver) = mpsc::channel(STREAM_AHEAD);
         let (context, runtime) = (self.context.clone(), Handle::current());
         tokio::task::spawn_blocking(move || {
@@ -99,17 +99,17 @@ impl Verification for VerificationService {
     async fn lookup(&self, request: Request<LookupRequest>) -> Result<Response<LookupResponse>, Status> {
         let commitment = Hash::try_from(request.into_inner().commitment.as_slice())
             .map_err(|_| error::invalid("a commitment has 32 bytes"))?;
-        let finality = self.context.finality.clone();
-        let indices = blocking(move || {
-            let (_, view) = finality.snapshot().map_err(|e| storage_status(&e))?;
-            let bounds = (commitment, LeafIndex(0))..=(commitment, LeafIndex(u64::MAX));
-            view.range::<PublicCommitments>(bounds)
-                .take(LOOKUP_MAX)
-                .map(|entry| entry.map(|((_, index), ())| index.0))
-                .collect::<Result<Vec<u64>, _>>()
-                .map_err(|e| storage_status(&e))
-        })
-        .await?;
+        let Context { bounds, finality, .. } = &self.context;
+        let indices = bounds
+            .read(finality, move |_, view| {
+                let bounds = (commitment, LeafIndex(0))..=(commitment, LeafIndex(u64::MAX));
+                view.range::<PublicCommitments>(bounds)
+                    .take(LOOKUP_MAX)
+                    .map(|entry| entry.map(|((_, index), ())| index.0))
+                    .collect::<Result<Vec<u64>, _>>()
+                    .map_err(|e| storage_status(&e))
+            })
+            .await?;
         Ok(Response::new(LookupResponse { indices }))
     }
 }

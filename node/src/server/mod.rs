@@ -39,7 +39,7 @@ const HEADER_BYTES_MAX: u32 = 32 * 1024;
 /// Most headers of an HTTP/1.1 request.
 const HEADERS_MAX: usize = 100;
 /// Most requests at once on one HTTP/2 connection.
-const STREAMS_MAX: u32 = 256;
+const STREAMS_MAX: u32 = 128;
 
 /// Listeners that hold their ports; nothing is answered until [`Bound::serve`].
 #[derive(Debug)]
