@@ -146,6 +146,7 @@ impl DataFolder {
         if found != *expected {
             return Err(FolderError::AnotherLedger { path: path.to_owned(), found, expected: *expected });
         }
+        keep_private(path)?;
         Ok(Self { path: path.to_owned(), ledger_id: found, db })
     }
 
@@ -176,6 +177,16 @@ impl DataFolder {
 
 fn make_private(path: &Path) -> Result<(), FolderError> {
     fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(failed("make private", path))
+}
+
+/// A folder that came back from a backup may be open to everybody.
+fn keep_private(path: &Path) -> Result<(), FolderError> {
+    let mode = fs::metadata(path).map_err(failed("examine", path))?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    tracing::warn!(path = %path.display(), "others could enter the data folder; it is made private again");
+    make_private(path)
 }
 
 fn lock(path: &Path) -> Result<File, FolderError> {
