@@ -7,6 +7,7 @@ mod bad_batches;
 mod command_line;
 mod configuration;
 mod full_disk;
+mod greedy;
 mod node_killed;
 mod node_stopped;
 mod support;
