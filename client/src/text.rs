@@ -2,12 +2,15 @@
 
 use std::{fmt::Write, path::Path};
 
-/// The text with every character that steers a terminal or turns the direction of writing shown as its number.
+use markstein_proto::is_deceptive;
+
+/// The text with every character that steers a terminal, turns the direction of writing or is not seen shown as its
+/// number.
 #[must_use]
 pub fn safe(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if steers(c) {
+        if is_deceptive(c) {
             write!(shown, "\\u{{{:x}}}", u32::from(c)).expect("writing to a string cannot fail");
         } else {
             shown.push(c);
@@ -22,17 +25,13 @@ pub fn safe_path(path: &Path) -> String {
     safe(&path.to_string_lossy())
 }
 
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::safe;
 
     #[test]
     fn nothing_steers_the_terminal() {
+        assert_eq!(safe("a\u{61c}b\u{ad}c\u{e0041}"), "a\\u{61c}b\\u{ad}c\\u{e0041}");
         assert_eq!(safe("Behörde \u{1b}[2J\n\u{202e}x"), "Behörde \\u{1b}[2J\\u{a}\\u{202e}x");
     }
 }
