@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use markstein_proto::{BatchId, receipt::RECEIPT_MAX};
+use markstein_proto::{AUTHORITIES_MAX, BatchId, receipt::RECEIPT_MAX};
 use prost::bytes::Bytes;
 use tokio_stream::StreamExt;
 use tonic::{
-    Code, Request, Status,
+    Code, Request, Response, Status,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri},
 };
 
@@ -28,6 +28,8 @@ use crate::{
 const ANSWER_MAX: usize = RECEIPT_MAX + 64 * 1024;
 /// A node that does not answer a request within this time is taken for away. Waiting for finality is one request.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// Longest text in a node's status, in bytes.
+const STATUS_TEXT_MAX: usize = 1024;
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
 /// Why a node's URL cannot be used.
@@ -76,6 +78,8 @@ pub struct Connection<'a> {
 pub struct GrpcNode {
     url: String,
     channel: Channel,
+    /// [`ANSWER_TIME`], but for tests.
+    answer_time: Duration,
 }
 
 impl GrpcNode {
@@ -98,7 +102,7 @@ impl GrpcNode {
                 .tls_config(tls)
                 .map_err(|e| ConnectError::Tls { url: url.into(), why: with_causes(&e) })?;
         }
-        Ok(Self { url: url.into(), channel: endpoint.connect_lazy() })
+        Ok(Self { url: url.into(), channel: endpoint.connect_lazy(), answer_time: ANSWER_TIME })
     }
 
     /// How the node is.
@@ -107,8 +111,28 @@ impl GrpcNode {
     /// See [`NodeError`].
     pub async fn status(&self) -> Result<StatusResponse, NodeError> {
         let mut client = OperationsClient::new(self.channel.clone());
-        let answer = client.status(in_time(StatusRequest {})).await;
+        let status = self.answer(client.status(self.request(StatusRequest {}))).await?;
+        if is_plausible(&status) { Ok(status) } else { Err(self.faulty("sent more than a status can be")) }
+    }
+
+    /// A request that the node, too, gives up in time.
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.answer_time);
+        request
+    }
+
+    /// The whole answer, in time: tonic's own timeout ends with the first headers, and a node could then be silent.
+    async fn answer<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, NodeError> {
+        let answer = tokio::time::timeout(self.answer_time, call).await.map_err(|_| self.late())?;
         Ok(answer.map_err(|status| self.failure(&status))?.into_inner())
+    }
+
+    fn late(&self) -> NodeError {
+        NodeError::new(&self.url, Failure::Away, "does not answer in time")
     }
 
     fn failure(&self, status: &Status) -> NodeError {
@@ -148,16 +172,14 @@ impl Node for GrpcNode {
 
     async fn genesis(&self) -> Result<Vec<u8>, NodeError> {
         let mut client = LedgerClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_MAX);
-        let answer = client.get_genesis(in_time(GetGenesisRequest {})).await;
-        Ok(answer.map_err(|status| self.failure(&status))?.into_inner().genesis)
+        Ok(self.answer(client.get_genesis(self.request(GetGenesisRequest {}))).await?.genesis)
     }
 
     async fn submit(&self, batch: Bytes) -> Result<Outcome, NodeError> {
         let mut client = AnchoringClient::new(self.channel.clone());
-        let request = SubmitRequest { batch: batch.to_vec() };
-        let answer = client.submit_and_wait(in_time(request)).await;
-        let state = answer.map_err(|status| self.failure(&status))?.into_inner().state.and_then(|s| s.state);
-        match state {
+        let request = self.request(SubmitRequest { batch: batch.to_vec() });
+        let answer = self.answer(client.submit_and_wait(request)).await?;
+        match answer.state.and_then(|s| s.state) {
             Some(State::Final(_)) => Ok(Outcome::Final),
             Some(State::Refused(refused)) => {
                 Ok(Outcome::Refused { reason: refused.reason, message: refused.message })
@@ -173,9 +195,8 @@ impl Node for GrpcNode {
         let mut client = VerificationClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_MAX);
         let request = GetBatchReceiptsRequest { batch_id: batch.0.0.to_vec(), first };
         // No deadline for the whole stream: what must come in time is each receipt.
-        let answer = tokio::time::timeout(ANSWER_TIME, client.get_batch_receipts(request)).await;
-        let late = |url: &str| NodeError::new(url, Failure::Away, "does not answer in time");
-        let answer = answer.map_err(|_| late(&self.url))?.map_err(|status| match status.code() {
+        let answer = tokio::time::timeout(self.answer_time, client.get_batch_receipts(request)).await;
+        let answer = answer.map_err(|_| self.late())?.map_err(|status| match status.code() {
             // Another node may have said that the batch is final; this one will know it soon.
             Code::NotFound | Code::FailedPrecondition => {
                 NodeError { kind: Failure::Away, ..self.failure(&status) }
@@ -183,19 +204,22 @@ impl Node for GrpcNode {
             _ => self.failure(&status),
         })?;
         let node = self.clone();
-        Ok(Box::pin(answer.into_inner().timeout(ANSWER_TIME).map(move |item| match item {
+        Ok(Box::pin(answer.into_inner().timeout(self.answer_time).map(move |item| match item {
             Ok(Ok(response)) => Ok(response.receipt),
             Ok(Err(status)) => Err(node.failure(&status)),
-            Err(_) => Err(late(&node.url)),
+            Err(_) => Err(node.late()),
         })))
     }
 }
 
-/// A request that the server, too, gives up in time.
-fn in_time<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(ANSWER_TIME);
-    request
+/// Whether this is no more than a node says of itself: it is shown line by line and text by text.
+fn is_plausible(status: &StatusResponse) -> bool {
+    let texts = [&status.version, &status.origin, &status.node, &status.condition].into_iter();
+    let texts = texts.chain(status.authorities.iter().flat_map(|a| [&a.authority_id, &a.name]));
+    let hashes = [&status.ledger_id, &status.block_id];
+    status.authorities.len() <= AUTHORITIES_MAX
+        && texts.map(String::len).all(|length| length <= STATUS_TEXT_MAX)
+        && hashes.iter().all(|hash| hash.len() <= 32)
 }
 
 /// Whether to use TLS with this URL.
@@ -246,6 +270,11 @@ fn joined(texts: impl IntoIterator<Item = String>) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
+
     use super::*;
 
     #[test]
@@ -287,6 +316,51 @@ mod tests {
         let failure = node.status().await.unwrap_err();
         assert_eq!(failure.kind, Failure::Away);
         assert_eq!(failure.message, "tcp connect error: Connection refused (os error 111)");
+    }
+
+    /// Says over HTTP/2 that an answer follows, and then nothing more.
+    fn silent_node() -> String {
+        const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        const SETTINGS_ACK: [u8; 9] = [0, 0, 0, 4, 1, 0, 0, 0, 0];
+        const PONG: [u8; 9] = [0, 0, 8, 6, 1, 0, 0, 0, 0];
+        const HEADERS: [u8; 13] = [0, 0, 20, 1, 4, 0, 0, 0, 1, 0x88, 0x0f, 0x10, 16]; // 200, of the content type
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            socket.read_exact(&mut [0; 24]).unwrap();
+            socket.write_all(&[SETTINGS, SETTINGS_ACK].concat()).unwrap();
+            let mut frame = [0; 9];
+            while socket.read_exact(&mut frame).is_ok() {
+                let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]);
+                let mut payload = vec![0; length as usize];
+                socket.read_exact(&mut payload).unwrap();
+                match (frame[3], frame[4]) {
+                    (1, _) => socket.write_all(&[&HEADERS[..], b"application/grpc"].concat()).unwrap(),
+                    (6, 0) => socket.write_all(&[&PONG[..], &payload].concat()).unwrap(), // it looks alive
+                    _ => {}
+                }
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn a_node_that_begins_an_answer_and_falls_silent_is_away() {
+        let node = GrpcNode::new(&silent_node(), Connection::default()).unwrap();
+        let node = GrpcNode { answer_time: Duration::from_millis(500), ..node };
+        assert_eq!(node.status().await.unwrap_err().kind, Failure::Away);
+    }
+
+    #[test]
+    fn a_status_is_short() {
+        use crate::api::AuthorityStatus;
+        let authority = |length| AuthorityStatus { authority_id: "a".repeat(length), ..Default::default() };
+        let status = |authorities| StatusResponse { authorities, ..Default::default() };
+        assert!(is_plausible(&status(vec![authority(64); 64])));
+        assert!(!is_plausible(&status(vec![authority(70_000)])), "wider than a formatted line can be");
+        assert!(!is_plausible(&status(vec![authority(1); 65])));
+        assert!(!is_plausible(&StatusResponse { condition: "x".repeat(5000), ..Default::default() }));
     }
 
     #[tokio::test]
