@@ -81,7 +81,7 @@ impl<N: Node> Nodes<N> {
         F: Future<Output = Result<T, NodeError>>,
     {
         let Patience { total, first_delay, longest_delay } = self.patience;
-        let deadline = Instant::now() + total;
+        let deadline = Instant::now().checked_add(total); // none where the clock never gets there
         let delays = ExponentialBuilder::default().with_min_delay(first_delay).with_max_delay(longest_delay);
         let mut delays = delays.without_max_times().with_jitter().build();
         loop {
@@ -94,7 +94,7 @@ impl<N: Node> Nodes<N> {
             if failed.hopeless {
                 return Err(RetryError::Denied(last));
             }
-            if Instant::now() + delay > deadline {
+            if deadline.is_some_and(|end| end.saturating_duration_since(Instant::now()) < delay) {
                 return Err(RetryError::TimedOut { total, last });
             }
             self.observer.event(&Event::Waiting { failure: &last, delay });

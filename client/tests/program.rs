@@ -5,7 +5,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 fn markstein(folder: &Path, line: &str) -> Output {
@@ -49,7 +49,7 @@ fn what_cannot_be_anchored_ends_with_2_and_a_sentence() {
         ("--key k --node http://10.0.0.1:7001 document", "--insecure"),
         ("--key k --node nonsense document", "no node's URL"),
         ("--key k --node http://127.0.0.1:1 gone", "gone: No such file"),
-        ("--key gone --node http://127.0.0.1:1 document", "gone: No such file"),
+        ("--key gone --node http://127.0.0.1:1 document", "gone cannot be read or written: No such file"),
         ("--key k --node http://127.0.0.1:1 --valid-until 2001-01-01 document", "in the past"),
         ("--key k --node http://127.0.0.1:1 --genesis gone document", "ask an authority"),
         ("--key k --node http://127.0.0.1:1 document", "refused"),
@@ -87,6 +87,49 @@ fn status_of_nobody_is_2() {
     let output = markstein(folder.path(), "status --json --node http://127.0.0.1:1");
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["nodes"][0]["reachable"], false);
+}
+
+#[test]
+fn what_cannot_be_printed_changes_no_code_but_0() {
+    let folder = folder_with_key();
+    let run = |line: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_markstein"));
+        command.current_dir(folder.path()).env("XDG_STATE_HOME", folder.path().join("state"));
+        command.args(line.split(' '));
+        command
+    };
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for (line, code) in [("completions bash", 2), ("status --node http://127.0.0.1:1", 2)] {
+        let status = run(line).stdout(full()).stderr(Stdio::null()).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{line}");
+    }
+    for line in
+        ["verify --genesis gone document", "anchor --key k --node http://127.0.0.1:1 --timeout 1s document"]
+    {
+        let status = run(line).stdout(full()).stderr(full()).status().unwrap();
+        assert_eq!(status.code(), Some(2), "{line}");
+    }
+    let mut child = run("completions bash").stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0), "a reader that has seen enough");
+}
+
+#[test]
+fn a_line_end_in_a_name_makes_no_line_that_reads_like_a_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, text) = outcome(folder.path(), "verify --genesis gone\nx.pdf:\tgenuine document");
+    assert_eq!(code, 2);
+    assert!(text.contains("gone\n    x.pdf:\\u{9}genuine"), "{text}");
+}
+
+#[test]
+fn the_longest_patience_is_no_panic() {
+    let folder = folder_with_key();
+    let line = "anchor --key k --node http://10.0.0.1:1 --timeout 18446744073709551615s document";
+    assert_eq!(outcome(folder.path(), line).0, 2);
+    let line =
+        "anchor --key k --genesis gone --node http://127.0.0.1:1 --timeout 18446744073709551615s document";
+    assert_eq!(outcome(folder.path(), line).0, 2);
 }
 
 #[test]

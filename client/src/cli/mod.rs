@@ -34,13 +34,15 @@ pub fn main() -> ExitCode {
             Ok(0)
         }
     };
-    match done {
-        Ok(code) => code.into(),
-        Err(e) => {
-            output.failure(&e);
-            FAILED.into()
-        }
+    let code = done.unwrap_or_else(|e| {
+        output.failure(&e);
+        FAILED
+    });
+    if code == 0 && output::was_lost() {
+        output.failure(&anyhow::anyhow!("the answer could not be written"));
+        return FAILED.into();
     }
+    code.into()
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -1,7 +1,9 @@
 //! The one place that prints: text for people, JSON for programs, errors on the error stream.
-#![allow(clippy::print_stderr)]
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use markstein_client::text::safe;
 use serde::Serialize;
@@ -26,7 +28,7 @@ impl Output {
     /// A remark for people, on the error stream.
     pub fn note(self, line: impl AsRef<str>) {
         if !self.quiet {
-            eprintln!("{}", line.as_ref());
+            write_err(line.as_ref());
         }
     }
 
@@ -45,10 +47,11 @@ impl Output {
 
     /// Why it did not work; for programs as JSON, too.
     pub fn failure(self, error: &anyhow::Error) {
-        // Some errors show the place in a file, in lines of their own.
-        let text = told_once(error).lines().map(safe).collect::<Vec<_>>().join("\n");
+        // Some errors show the place in a file, in lines of their own. Indented, none of them, nor a line end in the
+        // name of a file, reads like a verdict.
+        let text = told_once(error).lines().map(safe).collect::<Vec<_>>().join("\n    ");
         self.answer(&serde_json::json!({ "error": text }));
-        eprintln!("markstein: {text}");
+        write_err(&format!("markstein: {text}"));
     }
 }
 
@@ -65,10 +68,25 @@ fn told_once(error: &anyhow::Error) -> String {
     text
 }
 
+/// Whether something of the answer could not be written, to a full disk or the like.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Whether the answer is not complete, so that 0 would be no true exit code.
+pub fn was_lost() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
+
 /// Nobody to read what is printed is no failure: `markstein … | head` ends like any program.
 fn write_out(bytes: &[u8]) {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
+    if out.write_all(bytes).and_then(|()| out.flush()).is_err_and(|e| e.kind() != io::ErrorKind::BrokenPipe) {
+        LOST.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A remark that nobody can read changes nothing: `eprintln!` would panic in the midst of the work.
+fn write_err(line: &str) {
+    let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
 #[cfg(test)]
