@@ -98,9 +98,14 @@ pub fn read(path: &Path) -> Result<Receipt, ReadError> {
 pub fn look(document: &Document, digest: &DocumentDigest, issuer: &IssuerId, trust: &TrustRoot) -> Present {
     let path = &document.receipt;
     let other = |why: String| Present::Other(format!("{} is in the way: {why}", path.display()));
+    match path.symlink_metadata() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Present::No,
+        // A link to nowhere would be found only once the document is anchored; a pipe would be waited for.
+        Ok(_) if !path.is_file() => return other("it is no file, nor a link to one".into()),
+        _ => {}
+    }
     let receipt = match read(path) {
         Ok(receipt) => receipt,
-        Err(ReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Present::No,
         Err(ReadError::Io { source, .. }) => return other(source.to_string()),
         Err(ReadError::Receipt { source, .. }) => return other(source.to_string()),
     };
@@ -158,7 +163,8 @@ pub fn accept(
 pub fn write(document: &Document, receipt: &Receipt) -> Result<(), WriteError> {
     let path = &document.receipt;
     let io = |source| WriteError::Io { path: path.clone(), source };
-    if path.symlink_metadata().is_ok() && !read(path).is_ok_and(|old| old.record == receipt.record) {
+    let same_record = || path.is_file() && read(path).is_ok_and(|old| old.record == receipt.record);
+    if path.symlink_metadata().is_ok() && !same_record() {
         return Err(WriteError::InTheWay(path.clone()));
     }
     let unfinished = unfinished(path);
@@ -278,6 +284,24 @@ mod tests {
         let receipt = accept(&receipts[0], entry.batch(), 0, &entry.records()[0], ledger.trust()).unwrap().0;
         write(&document, &receipt).unwrap();
         assert_eq!(document.receipt.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_link_to_nowhere_or_a_pipe_is_in_the_way_before_anything_is_anchored() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ledger, _, receipts, document) = anchored(dir.path());
+        let digest = crate::testing::digest("a");
+        let issuer = crate::testing::issuer().issuer;
+        let look = || look(&document, &digest, &issuer, ledger.trust());
+        assert!(matches!(look(), Present::No));
+        std::os::unix::fs::symlink("gone", &document.receipt).unwrap();
+        assert!(matches!(look(), Present::Other(_)));
+        fs::remove_file(&document.receipt).unwrap();
+        let (file, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+        rustix::fs::mknodat(rustix::fs::CWD, &document.receipt, file, mode, 0).unwrap();
+        assert!(matches!(look(), Present::Other(_)));
+        let receipt = Receipt::from_json(&receipts[0]).unwrap();
+        assert!(matches!(write(&document, &receipt), Err(WriteError::InTheWay(_))));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! From the paths that somebody named to documents, each with a place for its receipt.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     ffi::{OsStr, OsString},
-    io,
+    io, mem,
     path::{Path, PathBuf},
 };
 
@@ -99,9 +99,7 @@ pub fn scan(paths: &[PathBuf], receipts: Option<&Path>) -> Result<Scan, ScanErro
             scan.documents.push(place(path, &root, receipts.as_deref()));
         }
     }
-    let mut seen = BTreeSet::new();
-    scan.documents.retain(|document| seen.insert(document.path.clone()));
-    scan.check_receipts()?;
+    scan.settle_places()?;
     Ok(scan)
 }
 
@@ -112,6 +110,9 @@ impl Scan {
             match entry {
                 Ok(entry) if entry.file_type().is_dir() => {}
                 Ok(entry) => self.documents.push(place(entry.into_path(), folder, receipts)),
+                // Links to nowhere do not come by the filter; editors make hidden ones.
+                Err(e)
+                    if e.path().and_then(Path::file_name).is_some_and(|n| !is_wanted_name(e.depth(), n)) => {}
                 Err(e) => self.unreadable.push(Unreadable {
                     path: e.path().unwrap_or(folder).to_path_buf(),
                     why: match e.io_error() {
@@ -123,22 +124,39 @@ impl Scan {
         }
     }
 
-    fn check_receipts(&self) -> Result<(), ScanError> {
-        let mut owners: BTreeMap<&Path, &Path> = BTreeMap::new();
-        for Document { path, receipt } in &self.documents {
-            if receipt.file_name().is_none_or(|name| name.len() > NAME_MAX) {
-                return Err(ScanError::NameTooLong(path.clone()));
-            }
-            if let Some(first) = owners.insert(receipt, path) {
-                return Err(ScanError::Collision {
-                    first: first.into(),
-                    second: path.clone(),
-                    receipt: receipt.clone(),
-                });
+    /// Gives each place of a receipt to one document. A document that is reached on two ways, by `..` or by a link to
+    /// a folder, is one document: anchored twice, its receipts would fight for one file.
+    fn settle_places(&mut self) -> Result<(), ScanError> {
+        let (mut folders, mut owners) = (BTreeMap::new(), BTreeMap::<PathBuf, PathBuf>::new());
+        let mut documents = Vec::with_capacity(self.documents.len());
+        for Document { path, receipt } in mem::take(&mut self.documents) {
+            let name = receipt.file_name().filter(|name| name.len() <= NAME_MAX);
+            let (Some(name), Some(folder)) = (name, receipt.parent()) else {
+                return Err(ScanError::NameTooLong(path));
+            };
+            let place = folders.entry(folder.to_path_buf()).or_insert_with(|| real(folder)).join(name);
+            match owners.get(&place) {
+                Some(first) if real(first) == real(&path) => {}
+                Some(first) => {
+                    return Err(ScanError::Collision { first: first.clone(), second: path, receipt });
+                }
+                None => {
+                    owners.insert(place, path.clone());
+                    documents.push(Document { path, receipt });
+                }
             }
         }
+        self.documents = documents;
         Ok(())
     }
+}
+
+/// The path without links and `..`, as far as it leads to something that exists.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => real(parent).join(name),
+        _ => path.to_path_buf(),
+    })
 }
 
 fn absolute(path: impl AsRef<Path>) -> Result<PathBuf, ScanError> {
@@ -148,9 +166,12 @@ fn absolute(path: impl AsRef<Path>) -> Result<PathBuf, ScanError> {
 
 /// Whether a walk takes this entry: always what was named, otherwise neither hidden files nor receipts.
 fn is_wanted(entry: &DirEntry) -> bool {
-    let name: &OsStr = entry.file_name();
+    is_wanted_name(entry.depth(), entry.file_name())
+}
+
+fn is_wanted_name(depth: usize, name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
-    entry.depth() == 0 || !(name.starts_with(b".") || name.ends_with(RECEIPT_SUFFIX.as_bytes()))
+    depth == 0 || !(name.starts_with(b".") || name.ends_with(RECEIPT_SUFFIX.as_bytes()))
 }
 
 fn place(path: PathBuf, root: &Path, receipts: Option<&Path>) -> Document {
@@ -199,6 +220,25 @@ mod tests {
     }
 
     #[test]
+    fn a_document_reached_on_two_ways_is_one_document() {
+        let dir = folder(&["a/1", "a/2"]);
+        std::os::unix::fs::symlink(dir.path().join("a"), dir.path().join("link")).unwrap();
+        let found = scan(&[dir.path().into()], None).unwrap();
+        assert_eq!(names(&found, dir.path()), ["a/1", "a/2"], "by a linked folder");
+        let paths = [dir.path().join("a/2"), dir.path().join("a/../a/2"), dir.path().join("link/2")];
+        assert_eq!(names(&scan(&paths, None).unwrap(), dir.path()), ["a/2"], "by .. and by a link");
+        let out = dir.path().join("out/of/here");
+        assert_eq!(
+            names(&scan(&paths, Some(&out)).unwrap(), dir.path()),
+            ["a/2"],
+            "with a folder to be made"
+        );
+        std::os::unix::fs::symlink(dir.path().join("a/1"), dir.path().join("copy")).unwrap();
+        let paths = [dir.path().join("a/1"), dir.path().join("copy")];
+        assert_eq!(scan(&paths, None).unwrap().documents.len(), 2, "a name of its own has its own receipt");
+    }
+
+    #[test]
     fn a_missing_path_stops_everything() {
         let dir = folder(&["a"]);
         let error = scan(&[dir.path().join("a"), dir.path().join("gone")], None).unwrap_err();
@@ -223,6 +263,7 @@ mod tests {
         let dir = folder(&["a/1"]);
         std::os::unix::fs::symlink(dir.path().join("gone"), dir.path().join("a/broken")).unwrap();
         std::os::unix::fs::symlink(dir.path(), dir.path().join("a/circle")).unwrap();
+        std::os::unix::fs::symlink("user@host", dir.path().join("a/.#1")).unwrap();
         let found = scan(&[dir.path().into()], None).unwrap();
         assert_eq!((found.documents.len(), found.unreadable.len()), (1, 2));
     }

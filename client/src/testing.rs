@@ -9,8 +9,8 @@ use std::{
 };
 
 use markstein_proto::{
-    AuthorityEntry, Batch, BatchId, DocumentDigest, Genesis, Hash, Header, IssuerId, Leaf, LeafIndex,
-    LogSize, SecretKey, TimeMs, View,
+    AuthorityEntry, BATCH_AGE_MAX_MS, Batch, BatchId, DocumentDigest, Genesis, Hash, Header, IssuerId, Leaf,
+    LeafIndex, LogSize, SecretKey, TimeMs, View,
     log::{self, Levels, multiproof},
     note::{Checkpoint, KeyName, SignedCheckpoint, sign_cosignature},
     receipt::{PlacedLeaf, Receipt, TrustRoot},
@@ -22,7 +22,7 @@ use crate::{
     batches::{Statement, plan},
     entry::{Entry, Signer},
     keys::IssuerKey,
-    node::{Failure, Node, NodeError, Outcome, ReceiptStream},
+    node::{EXPIRED, Failure, Node, NodeError, Outcome, ReceiptStream},
     scan::Document,
 };
 
@@ -338,6 +338,9 @@ impl Node for FakeNode {
             Some(Fault::BeforeSubmit(kind)) => return Err(self.error(kind)),
             Some(Fault::Refuse(reason)) => {
                 return Ok(Outcome::Refused { reason: reason.into(), message: "fault of the test".into() });
+            }
+            _ if batch.head().created_at.0 + BATCH_AGE_MAX_MS < NOW.0 => {
+                return Ok(Outcome::Refused { reason: EXPIRED.into(), message: "the 24 h rule".into() });
             }
             _ => self.ledger.lock().unwrap().append(&batch, NOW),
         }

@@ -6,8 +6,10 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
+use markstein_proto::BATCH_AGE_MAX_MS;
 use rayon::prelude::*;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_stream::StreamExt;
@@ -26,6 +28,8 @@ use crate::{
 const CHUNK: usize = 256;
 /// And their size, so that long receipts do not fill the memory.
 const CHUNK_BYTES: usize = 8 * 1024 * 1024;
+/// A node that needs longer for so many is too slow: the next one may do better.
+const CHUNK_TIME: Duration = Duration::from_secs(120);
 
 /// How far the receipts of a batch have come.
 #[derive(Default)]
@@ -53,7 +57,7 @@ impl<N: Node> Shared<N> {
     ) -> Result<Vec<Anchored>, SessionError> {
         let mut entry = entry;
         let mut outcome = self.submit(&entry, fresh).await?;
-        if matches!(&outcome, Outcome::Refused { reason, .. } if reason == EXPIRED) {
+        if is_expired(&outcome) {
             entry = self.sign_again(&entry).await?;
             outcome = self.submit(&entry, true).await?;
         }
@@ -81,6 +85,7 @@ impl<N: Node> Shared<N> {
         let uncertain = AtomicBool::new(!fresh);
         let attempt = async |node: &N| {
             let outcome = node.submit(entry.batch().bytes().clone()).await;
+            let outcome = outcome.and_then(|outcome| self.believe(node, entry, outcome));
             if outcome.as_ref().is_err_and(|e| matches!(e.kind, Failure::Away | Failure::Faulty)) {
                 uncertain.store(true, Ordering::Relaxed);
             }
@@ -98,6 +103,17 @@ impl<N: Node> Shared<N> {
             }
             Err(failure) => Err(failure.into()),
         }
+    }
+
+    /// A batch that is no day old cannot have expired. Signed anew on a node's word alone, both could become final.
+    fn believe(&self, node: &N, entry: &Entry, outcome: Outcome) -> Result<Outcome, NodeError> {
+        let age = (self.clock)().0.saturating_sub(entry.batch().head().created_at.0);
+        if is_expired(&outcome) && age <= BATCH_AGE_MAX_MS {
+            let message = "says that the batch expired, and this machine's clock says that it did not: one of the \
+                two clocks is wrong";
+            return Err(NodeError::new(node.name(), Failure::Faulty, message));
+        }
+        Ok(outcome)
     }
 
     /// The new entry is durable before the old one goes, and both before anything is sent.
@@ -139,14 +155,16 @@ impl<N: Node> Shared<N> {
         entry: &Arc<Entry>,
         progress: &Mutex<Progress>,
     ) -> Result<(), ChunkError> {
-        let mut next = locked(progress).records;
+        let (mut next, count) = (locked(progress).records, entry.records().len());
         let first = u32::try_from(next).expect("a batch has at most 10,000 records");
         let mut stream = node.receipts(entry.batch().id(), first).await.map_err(ChunkError::Node)?;
         let mut writing: Option<JoinHandle<Result<Vec<Anchored>, ChunkError>>> = None;
         let mut failure = None;
         loop {
-            let chunk =
-                if failure.is_none() { read_chunk(&mut stream, &mut failure).await } else { Vec::new() };
+            let chunk = match &failure {
+                None => read_chunk(node.name(), &mut stream, count - next, CHUNK_TIME, &mut failure).await,
+                Some(_) => Vec::new(),
+            };
             if let Some(writing) = writing.take() {
                 let anchored = unwind(writing.await)?;
                 let mut progress = locked(progress);
@@ -162,7 +180,7 @@ impl<N: Node> Shared<N> {
             }
             return match failure {
                 Some(failure) => Err(ChunkError::Node(failure)),
-                None if next == entry.records().len() => Ok(()),
+                None if next == count => Ok(()),
                 None => Err(faulty(node.name(), "sent fewer receipts than the batch has records")),
             };
         }
@@ -188,10 +206,7 @@ impl<N: Node> Shared<N> {
         position: usize,
         json: &[u8],
     ) -> Result<Vec<Anchored>, ChunkError> {
-        let record = entry
-            .records()
-            .get(position)
-            .ok_or_else(|| faulty(node, "sent more receipts than the batch has records"))?;
+        let record = &entry.records()[position]; // no more are read than there are records
         let (receipt, index) = receipts::accept(json, entry.batch(), position, record, &self.trust)
             .map_err(|e| faulty(node, &e.to_string()))?;
         let batch = entry.batch().id();
@@ -205,6 +220,10 @@ impl<N: Node> Shared<N> {
     }
 }
 
+fn is_expired(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Refused { reason, .. } if reason == EXPIRED)
+}
+
 fn locked(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -213,10 +232,17 @@ fn faulty(node: &str, message: &str) -> ChunkError {
     ChunkError::Node(NodeError::new(node, Failure::Faulty, message))
 }
 
-/// The next receipts; none where there are no more, and `failure` says so where the stream broke off.
-async fn read_chunk(stream: &mut ReceiptStream, failure: &mut Option<NodeError>) -> Vec<Vec<u8>> {
-    let (mut chunk, mut bytes) = (Vec::new(), 0);
-    while chunk.len() < CHUNK && bytes < CHUNK_BYTES {
+/// The next receipts, `missing` at most; none where there are no more, and `failure` says so where the stream broke
+/// off or is too slow. What comes behind the last receipt is not waited for.
+async fn read_chunk(
+    node: &str,
+    stream: &mut ReceiptStream,
+    missing: usize,
+    time: Duration,
+    failure: &mut Option<NodeError>,
+) -> Vec<Vec<u8>> {
+    let (mut chunk, mut bytes, begun) = (Vec::new(), 0, Instant::now());
+    while chunk.len() < CHUNK.min(missing) && bytes < CHUNK_BYTES {
         match stream.next().await {
             Some(Ok(receipt)) => {
                 bytes += receipt.len();
@@ -228,6 +254,30 @@ async fn read_chunk(stream: &mut ReceiptStream, failure: &mut Option<NodeError>)
             }
             None => break,
         }
+        if chunk.len() < CHUNK.min(missing) && begun.elapsed() >= time {
+            *failure = Some(NodeError::new(node, Failure::Away, "sends its receipts too slowly"));
+            break;
+        }
     }
     chunk
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio_stream::{iter, pending};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_node_is_left_with_what_it_sent_and_nobody_is_waited_for_at_the_end() {
+        let receipts = |count: usize| iter(vec![Ok(b"receipt".to_vec()); count]);
+        let mut failure = None;
+        let mut stream: ReceiptStream = Box::pin(receipts(9));
+        let chunk = read_chunk("n", &mut stream, 3, Duration::ZERO, &mut failure).await;
+        assert_eq!((chunk.len(), failure.take().map(|e| e.kind)), (1, Some(Failure::Away)));
+        let mut endless: ReceiptStream = Box::pin(receipts(3).chain(pending()));
+        let chunk = read_chunk("n", &mut endless, 3, Duration::MAX, &mut failure).await;
+        assert_eq!((chunk.len(), failure), (3, None));
+    }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use markstein_proto::status::Status;
+use markstein_proto::{BATCH_AGE_MAX_MS, status::Status};
 
 use super::*;
 use crate::{
@@ -32,6 +32,9 @@ const ONE_ROUND: Patience = Patience {
     first_delay: Duration::from_secs(60),
     longest_delay: Duration::from_secs(60),
 };
+
+/// After so long a batch has expired.
+const DAY_MS: u64 = BATCH_AGE_MAX_MS;
 
 /// Documents, a state folder and a node.
 struct Setting {
@@ -167,15 +170,14 @@ async fn also_when_it_is_signing_again() {
         let setting = Setting::new(5);
         // An entry signed long ago, as a run killed before its submission leaves it.
         let setting = Setting { batch_records: 2, ..setting };
-        leave_entry(&setting);
-        setting.node.fail(Fault::Refuse(EXPIRED));
+        leave_entry(&setting, DAY_MS + 1);
         setting
     })
     .await;
 }
 
-/// Puts a batch with the first two documents into the journal, signed an hour ago and never sent.
-fn leave_entry(setting: &Setting) {
+/// Puts a batch with the first two documents into the journal, signed some time ago and never sent.
+fn leave_entry(setting: &Setting, age_ms: u64) {
     let trust = setting.node.ledger.lock().unwrap().trust().clone();
     let key = issuer();
     let documents = setting.job().scan.documents.into_iter().take(2);
@@ -183,7 +185,7 @@ fn leave_entry(setting: &Setting) {
         documents.map(|d| (d.clone(), crate::hash::digest_file(&d.path).unwrap())).collect::<Vec<_>>();
     let planned = plan(digests, setting.statement, 10, getrandom::fill).unwrap().remove(0);
     let signer = Signer { ledger: trust.ledger_id(), issuer: &key.issuer, key: &key.key };
-    let entry = Entry::sign(planned, signer, TimeMs(NOW.0 - 3_600_000)).unwrap();
+    let entry = Entry::sign(planned, signer, TimeMs(NOW.0 - age_ms)).unwrap();
     let state = setting.dir.path().join("state");
     Journal::open(&state, trust.ledger_id(), key.id(), || ()).unwrap().write(&entry).unwrap();
 }
@@ -247,8 +249,7 @@ async fn a_lying_node_alone_ends_the_run_and_loses_nothing() {
 #[tokio::test]
 async fn what_expired_is_signed_again_with_the_same_salts() {
     let setting = Setting::new(2);
-    leave_entry(&setting);
-    setting.node.fail(Fault::Refuse(EXPIRED));
+    leave_entry(&setting, DAY_MS + 1);
     let report = setting.run().await;
     assert!(report.is_complete(), "{:?}", report.stopped);
     assert_eq!((report.resumed, report.anchored.len(), setting.records()), (1, 2, 2));
@@ -259,10 +260,33 @@ async fn what_expired_is_signed_again_with_the_same_salts() {
 }
 
 #[tokio::test]
-async fn a_batch_that_expires_at_once_blames_the_clock() {
+async fn a_batch_that_cannot_have_expired_is_never_signed_again() {
+    for age_ms in [0, DAY_MS] {
+        let setting = Setting::new(2);
+        leave_entry(&setting, age_ms);
+        setting.node.fail(Fault::Refuse(EXPIRED));
+        let stopped = setting.run().await.stopped.unwrap();
+        assert!(matches!(stopped, SessionError::Uncertain { .. }), "{stopped}");
+        assert!(stopped.to_string().contains("clocks is wrong"), "{stopped}");
+        let report = setting.run().await;
+        assert_eq!(
+            (report.resumed, setting.records()),
+            (1, 2),
+            "the same batch, from a node that does not lie"
+        );
+        setting.check_all_anchored();
+    }
+}
+
+#[tokio::test]
+async fn another_node_is_asked_where_one_lies_about_the_time() {
     let setting = Setting::new(2);
-    setting.node.fail(Fault::Refuse(EXPIRED));
-    assert!(matches!(setting.run().await.stopped, Some(SessionError::Clock)));
+    let liar = setting.node.another("liar");
+    liar.fail(Fault::Refuse(EXPIRED));
+    let report = setting.run_with(vec![liar, setting.node.clone()], EAGER, Arc::new(Deaf)).await;
+    assert!(report.is_complete(), "{:?}", report.stopped);
+    assert_eq!(setting.node.submitted.lock().unwrap().iter().collect::<BTreeSet<_>>().len(), 1);
+    setting.check_all_anchored();
 }
 
 #[tokio::test]
@@ -333,7 +357,7 @@ async fn a_receipt_of_something_else_is_never_lost() {
 #[tokio::test]
 async fn a_receipts_place_taken_meanwhile_keeps_the_batch_in_the_journal() {
     let setting = Setting::new(2);
-    leave_entry(&setting);
+    leave_entry(&setting, 3_600_000);
     fs::write(setting.path("0001.markstein.json"), "somebody's notes").unwrap();
     let stopped = setting.run().await.stopped.unwrap();
     assert!(matches!(stopped, SessionError::Receipt(_)), "{stopped}");
@@ -348,4 +372,30 @@ async fn a_revoked_document_is_still_anchored() {
     let index = setting.run().await.anchored[0].index;
     setting.node.ledger.lock().unwrap().set_status(index, Status::Revoked, TimeMs(NOW.0 + 1));
     assert_eq!(setting.run().await.already.len(), 1);
+}
+
+#[tokio::test]
+async fn a_document_reached_on_two_ways_is_anchored_once() {
+    let setting = Setting::new(2);
+    std::os::unix::fs::symlink(setting.dir.path().join("in"), setting.dir.path().join("link")).unwrap();
+    let paths = ["in", "link", "in/../in"].map(|p| setting.dir.path().join(p));
+    let job = Job { scan: scan(&paths, None).unwrap(), ..setting.job() };
+    let trust = setting.node.ledger.lock().unwrap().trust().clone();
+    let nodes = Nodes::new(vec![setting.node.clone()], EAGER, Arc::new(Deaf));
+    let state = setting.dir.path().join("state");
+    let session = Session::open(nodes, trust, issuer(), &state, || NOW, Arc::new(Deaf)).await.unwrap();
+    let report = session.run(job).await;
+    assert!(report.is_complete(), "{:?}", report.stopped);
+    assert_eq!((report.anchored.len(), setting.records()), (2, 2));
+    setting.check_all_anchored();
+}
+
+#[tokio::test]
+async fn a_link_to_nowhere_in_a_receipts_place_stops_the_run_before_anything_is_sent() {
+    let setting = Setting::new(1);
+    std::os::unix::fs::symlink("gone", setting.path("0000.markstein.json")).unwrap();
+    let report = setting.run().await;
+    assert!(matches!(report.stopped, Some(SessionError::Unreadable(1))), "{:?}", report.stopped);
+    assert!(report.failed[0].why.contains("in the way"), "{:?}", report.failed);
+    assert_eq!(setting.records(), 0);
 }
