@@ -8,6 +8,7 @@ mod command_line;
 mod configuration;
 mod full_disk;
 mod greedy;
+mod grpc_web;
 mod node_killed;
 mod node_stopped;
 mod support;
