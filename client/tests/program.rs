@@ -25,6 +25,9 @@ fn folder_with_key() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let (code, text) = outcome(folder.path(), "keygen --issuer permits.example --name Bauaufsicht --out k");
     assert_eq!(code, 0, "{text}");
+    let bound = format!("keygen --issuer permits.example --name Bauaufsicht --out l --ledger {}", "07".repeat(32));
+    let (code, text) = outcome(folder.path(), &bound);
+    assert_eq!(code, 0, "{text}");
     fs::write(folder.path().join("document"), "text").unwrap();
     folder
 }
@@ -52,7 +55,8 @@ fn what_cannot_be_anchored_ends_with_2_and_a_sentence() {
         ("--key gone --node http://127.0.0.1:1 document", "gone cannot be read or written: No such file"),
         ("--key k --node http://127.0.0.1:1 --valid-until 2001-01-01 document", "in the past"),
         ("--key k --node http://127.0.0.1:1 --genesis gone document", "ask an authority"),
-        ("--key k --node http://127.0.0.1:1 document", "refused"),
+        ("--key k --node http://127.0.0.1:1 document", "give the genesis of your ledger with --genesis"),
+        ("--key l --node http://127.0.0.1:1 document", "refused"),
         ("--key k --node http://127.0.0.1:1", "Usage"),
     ] {
         let (code, text) = anchor(rest);

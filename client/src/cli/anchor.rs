@@ -51,7 +51,7 @@ async fn anchor(args: AnchorArgs, output: Output, progress: Arc<Progress>) -> Re
     let found = tokio::task::spawn_blocking(move || scan(&paths, folder.as_deref())).await??;
     let key = IssuerKey::read(&args.key)?;
     let nodes = connect(&args, progress.clone())?;
-    let trust = trust_root(&args, &key, &nodes, output).await?;
+    let trust = trust_root(&args, &key, &nodes).await?;
     let name = args.document_type.as_deref();
     let document_type = choose_type(trust.genesis(), &key.issuer, name)?;
     if name.is_none() {
@@ -97,22 +97,18 @@ async fn trust_root(
     args: &AnchorArgs,
     key: &IssuerKey,
     nodes: &Nodes<GrpcNode>,
-    output: Output,
 ) -> Result<TrustRoot> {
     let (trust, source) = match &args.genesis {
         Some(path) => (trust::read_genesis(path)?, path.display().to_string()),
+        None if key.ledger.is_none() => bail!(
+            "the key file names no ledger, and a node must not choose it: give the genesis of your ledger with --genesis"
+        ),
         None => {
             let bytes = nodes.any(Node::genesis).await.context("no node told its genesis")?;
             (decode_genesis(&bytes)?, "the node".into())
         }
     };
     check_ledger(&trust, key.ledger, &source)?;
-    if key.ledger.is_none() && args.genesis.is_none() {
-        output.note(format!(
-            "The key file names no ledger, so the node is believed: it is of ledger {}.",
-            trust.ledger_id()
-        ));
-    }
     Ok(trust)
 }
 
