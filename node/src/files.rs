@@ -3,6 +3,7 @@
 //! A file is written under another name, synced, and given its own name when it is complete, so that neither a crash
 //! nor a reader at the wrong moment ever meets half of it.
 
+use markstein_proto::GENESIS_FILE_MAX;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -14,8 +15,8 @@ pub const SECRET_FILE: u32 = 0o600;
 pub const PUBLIC_FILE: u32 = 0o644;
 /// Mode of folders that only their owner may enter.
 pub const SECRET_FOLDER: u32 = 0o700;
-/// Longest text [`read_text`] takes, in bytes; a genesis, the longest of them, has half of it.
-pub const TEXT_MAX: u64 = 1024 * 1024;
+/// Longest text [`read_text`] takes, in bytes: that of a genesis, the longest of them.
+pub const TEXT_MAX: u64 = GENESIS_FILE_MAX as u64;
 
 /// A file could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -72,6 +72,11 @@ impl Finality {
         }
     }
 
+    /// Completes when the node stops.
+    pub fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.stop.stopped()
+    }
+
     /// Completes at the next decision after this reader looked last; `false` when the node stops.
     pub async fn changed(&mut self) -> bool {
         tokio::select! {

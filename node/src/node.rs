@@ -5,7 +5,6 @@ use std::{
         Arc,
         mpsc::{SyncSender, sync_channel},
     },
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -13,7 +12,7 @@ use markstein_proto::{AuthoritySet, Genesis};
 use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
-    api::{self, Context, Health},
+    api::{self, Bounds, Context, Health},
     chain::{Chain, ChainError},
     clock::{Clock, SystemClock},
     config::{AuthorityKeys, NodeConfig, PoolConfig},
@@ -126,8 +125,31 @@ struct Parts {
     context: Context,
     wake: SyncSender<Wake>,
     stop_waiting: StopSignal,
-    sequencer: oneshot::Receiver<Result<(), ChainError>>,
-    pool: JoinHandle<Result<(), PoolFailure>>,
+    sequencer: Thread<ChainError>,
+    pool: Thread<PoolFailure>,
+}
+
+/// A thread that should run as long as the node.
+struct Thread<E> {
+    name: &'static str,
+    end: Option<oneshot::Receiver<Result<(), E>>>,
+}
+
+impl<E> Thread<E>
+where
+    NodeError: From<E>,
+{
+    const fn new(name: &'static str, end: oneshot::Receiver<Result<(), E>>) -> Self {
+        Self { name, end: Some(end) }
+    }
+
+    /// Completes when the thread ends; at once where that was told before.
+    async fn ended(&mut self) -> Result<(), NodeError> {
+        let Some(end) = &mut self.end else { return Ok(()) };
+        let result = end.await;
+        self.end = None;
+        Ok(result.map_err(|_| NodeError::Ended(self.name))??)
+    }
 }
 
 impl Parts {
@@ -172,8 +194,15 @@ impl Parts {
             metrics,
             clock,
             started: Instant::now(),
+            bounds: Bounds::default(),
         };
-        Ok(Self { context, wake, stop_waiting, sequencer, pool: pool_thread })
+        Ok(Self {
+            context,
+            wake,
+            stop_waiting,
+            sequencer: Thread::new("sequencer", sequencer),
+            pool: Thread::new("pool", pool_thread),
+        })
     }
 
     /// Serves until `shutdown` or until a part ends; `ready` is called once a submission would succeed.
@@ -195,10 +224,8 @@ impl Parts {
         };
         tokio::select! {
             ended = work => ended,
-            ended = &mut self.sequencer => match ended {
-                Ok(result) => result.map_err(NodeError::from).and(Err(NodeError::Ended("sequencer"))),
-                Err(_) => Err(NodeError::Ended("sequencer")),
-            },
+            ended = self.sequencer.ended() => ended.and(Err(NodeError::Ended("sequencer"))),
+            ended = self.pool.ended() => ended.and(Err(NodeError::Ended("pool"))),
             ended = servers.join_next() => match ended {
                 Some(Ok(result)) => result.map_err(NodeError::from).and(Err(NodeError::Ended("server"))),
                 _ => Err(NodeError::Ended("server")),
@@ -215,7 +242,7 @@ impl Parts {
         mut servers: JoinSet<Result<(), ServerError>>,
         folder: DataFolder,
     ) -> Result<(), NodeError> {
-        let Self { context, wake, stop_waiting, sequencer, pool } = self;
+        let Self { context, wake, stop_waiting, mut sequencer, mut pool } = self;
         let mut phases = Phases::begin(deadline);
         let _ = phases.run(Phase::StopListening, async { listen_until.stop() }).await;
         stop_waiting.stop();
@@ -229,28 +256,18 @@ impl Parts {
             .run(Phase::StopSequencer, async move {
                 let told = tokio::task::spawn_blocking(move || wake.send(Wake::Stop)).await;
                 let _ = told; // a sequencer that ended already needs no telling
-                sequencer.await
+                sequencer.ended().await
             })
             .await;
         let closed = phases
-            .run(
-                Phase::CloseStore,
-                tokio::task::spawn_blocking(move || {
-                    let pool = pool.join();
-                    drop(folder);
-                    pool
-                }),
-            )
+            .run(Phase::CloseStore, async move {
+                let ended = pool.ended().await; // every handle of the pool is dropped by now
+                let _ = tokio::task::spawn_blocking(move || drop(folder)).await;
+                ended
+            })
             .await;
-        ended?;
-        if let Ok(Ok(result)) = stopped {
-            result?;
-        }
-        match closed {
-            Ok(Ok(Ok(result))) => Ok(result?),
-            Ok(_) => Err(NodeError::Ended("pool")),
-            Err(_) => Ok(()), // left behind, and said so; what was acknowledged is on the disk
-        }
+        // A phase that was left behind said so; what was acknowledged is on the disk.
+        ended.and(stopped.unwrap_or(Ok(()))).and(closed.unwrap_or(Ok(())))
     }
 }
 

@@ -1,8 +1,11 @@
 //! `refused(reason)`: decided on final state only, and only for what can never turn.
 
-use markstein_proto::AuthorError;
+use markstein_proto::{Author, AuthorError, Batch, TimeMs};
 
-use crate::ledger::BatchRefusal;
+use crate::{
+    ledger::{BatchRefusal, State},
+    storage::StorageError,
+};
 
 /// Why an accepted batch can never become final. The numbers stand in the store and are never used anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,14 +19,23 @@ pub enum RefusedReason {
 impl RefusedReason {
     const ALL: [Self; 2] = [Self::Expired, Self::KeyWithdrawn];
 
-    /// The reason behind a refusal, `None` where the batch may still become final.
-    #[must_use]
-    pub const fn of(refusal: &BatchRefusal) -> Option<Self> {
-        match refusal {
+    /// The reason behind a refusal on final state at `time`, `None` where the batch may still become final.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn of(
+        refusal: &BatchRefusal,
+        batch: &Batch,
+        state: &dyn State,
+        time: TimeMs,
+    ) -> Result<Option<Self>, StorageError> {
+        Ok(match refusal {
             BatchRefusal::Expired => Some(Self::Expired),
-            BatchRefusal::Author(AuthorError::KeyNotValid) => Some(Self::KeyWithdrawn),
+            BatchRefusal::Author(AuthorError::KeyNotValid) if !is_good_later(batch, state, time)? => {
+                Some(Self::KeyWithdrawn)
+            }
             _ => None,
-        }
+        })
     }
 
     /// The number in the store.
@@ -60,4 +72,11 @@ impl RefusedReason {
             Self::KeyWithdrawn => "the key the batch is signed with is no longer good: sign with another key",
         }
     }
+}
+
+/// Whether the key a batch is signed with is one of its issuer's that only begins after `time`.
+fn is_good_later(batch: &Batch, state: &dyn State, time: TimeMs) -> Result<bool, StorageError> {
+    let Author::Issuer { issuer, key } = &batch.head().author else { return Ok(false) };
+    let Some(grant) = state.grant(issuer)? else { return Ok(false) };
+    Ok(grant.keys.iter().any(|k| k.key.id() == *key && k.not_before > time))
 }

@@ -14,6 +14,9 @@ use crate::{
     pool::Wake,
 };
 
+/// Batches that are not admissible yet are looked at again after this time.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// Cuts blocks until told to stop. `recosign` is how long the ledger may be silent before the newest checkpoint is
 /// cosigned again.
 ///
@@ -28,15 +31,21 @@ pub fn run(
     chain.cosign_again()?; // after a start status is as of now, not as of when the node stopped
     let mut due = Instant::now() + recosign;
     loop {
-        match wake.recv_timeout(due.saturating_duration_since(Instant::now())) {
-            Ok(Wake::Pooled) => {
+        let wait = due.saturating_duration_since(Instant::now());
+        let wait = if chain.has_pending() { wait.min(RETRY) } else { wait };
+        match wake.recv_timeout(wait) {
+            Ok(Wake::Pooled) | Err(RecvTimeoutError::Timeout) => {
                 while cut(&mut chain, metrics)? {
                     due = Instant::now() + recosign;
+                    // What else waits is asked of the pool, so wake-ups may be taken here; a stop may not wait.
+                    if wake.try_iter().any(|wake| wake == Wake::Stop) {
+                        return Ok(());
+                    }
                 }
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                chain.cosign_again()?;
-                due = Instant::now() + recosign;
+                if Instant::now() >= due {
+                    chain.cosign_again()?;
+                    due = Instant::now() + recosign;
+                }
             }
             Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }

@@ -5,18 +5,18 @@
 //! with the keys, not with the data that may get lost (design: "Journal lost or rolled back").
 //!
 //! Order of things: marker "creating" → data folder with block 0 → marker "created". `run` starts on "created" only.
-//! What an interrupted `init` left is therefore certain never to have been used, and the next one clears it away.
+//! What an interrupted `init` left is therefore certain never to have been used, and the next one goes on from there.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use markstein_proto::{Genesis, LedgerId};
+use markstein_proto::{Genesis, Height, LedgerId};
 use serde::{Deserialize, Serialize};
 
 use crate::config::NodeConfig;
 use crate::files::{self, FileError, SECRET_FILE};
 use crate::ledger;
-use crate::storage::{DataFolder, FolderError};
+use crate::storage::tables::Heights;
+use crate::storage::{DataFolder, FolderError, Read};
 
 /// Name of the marker, in the folder of the keys.
 pub const MARKER_FILE: &str = "journal-created";
@@ -123,25 +123,24 @@ struct Marker {
 /// See [`SetupError`].
 pub fn init(config: &NodeConfig, genesis: &Genesis) -> Result<(), SetupError> {
     let path = marker_path(config);
-    match Marker::read(&path)? {
-        Some(marker) if marker.state == State::Created => {
-            return Err(SetupError::AlreadyCreated {
-                marker: path,
-                ledger: marker.ledger,
-                data_dir: marker.data_dir,
-            });
-        }
-        Some(marker) => clear_unfinished(&marker)?,
-        None if DataFolder::is_initialised(&config.data_dir) => {
-            return Err(FolderError::AlreadyInitialised { path: config.data_dir.clone() }.into());
-        }
-        None => {}
+    let marker = Marker::read(&path)?;
+    if let Some(Marker { state: State::Created, ledger, data_dir }) = marker {
+        return Err(SetupError::AlreadyCreated { marker: path, ledger, data_dir });
+    }
+    let is_interrupted = marker.is_some();
+    let is_there = DataFolder::is_initialised(&config.data_dir);
+    if is_there && !is_interrupted {
+        return Err(FolderError::AlreadyInitialised { path: config.data_dir.clone() }.into());
     }
     let ledger_id = genesis.ledger_id();
     write_marker(config, State::Creating, ledger_id)?;
-    let folder = DataFolder::create(&config.data_dir, &ledger_id.0)
-        .inspect_err(|_| forget_attempt(&path, &config.data_dir))?;
-    ledger::init(folder.db(), genesis)?;
+    let folder = if is_there {
+        DataFolder::open(&config.data_dir, &ledger_id.0)?
+    } else {
+        DataFolder::create(&config.data_dir, &ledger_id.0)
+            .inspect_err(|_| forget_attempt(&path, &config.data_dir))?
+    };
+    write_block_0(&folder, genesis)?;
     drop(folder);
     write_marker(config, State::Created, ledger_id)
 }
@@ -213,16 +212,16 @@ fn write_marker(config: &NodeConfig, state: State, ledger: LedgerId) -> Result<(
     Ok(files::replace(&marker_path(config), text.as_bytes(), SECRET_FILE)?)
 }
 
-/// Removes the data folder that an interrupted `init` made: the marker says that nothing ever ran on it.
-fn clear_unfinished(marker: &Marker) -> Result<(), SetupError> {
-    let path = Path::new(&marker.data_dir);
-    if DataFolder::is_initialised(path) {
-        fs::remove_dir_all(path).map_err(files::failed("remove the unfinished", path))?;
+/// Block 0 may be there from an interrupted attempt; anything above it is somebody's ledger.
+fn write_block_0(folder: &DataFolder, genesis: &Genesis) -> Result<(), SetupError> {
+    match folder.db().last::<Heights>().map_err(FolderError::Storage)? {
+        None => Ok(ledger::init(folder.db(), genesis)?),
+        Some((Height(0), _)) => Ok(()),
+        Some(_) => Err(FolderError::AlreadyInitialised { path: folder.path().to_owned() }.into()),
     }
-    Ok(())
 }
 
-/// Takes the marker back where the data folder could not even be made, unless something is left to clear away.
+/// Takes the marker back where the data folder could not even be made, unless something is left to go on from.
 fn forget_attempt(marker: &Path, data_dir: &Path) {
     if !DataFolder::is_initialised(data_dir) {
         let _ = files::remove_if_there(marker); // the first error is the one to tell

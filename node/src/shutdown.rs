@@ -136,6 +136,18 @@ impl fmt::Display for Phase {
     }
 }
 
+/// Runs `work` to its end on a runtime of its own, and waits for nothing beyond it: what a phase left behind, like a
+/// thread in a read that the disk never answers, must not keep the process from ending.
+///
+/// # Errors
+/// Where the system gives no threads.
+pub fn run_to_end<F: Future>(work: F) -> io::Result<F::Output> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let output = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(output)
+}
+
 /// Takes over SIGTERM and SIGINT at once; the future resolves with the name of the first that comes.
 ///
 /// # Errors
@@ -190,6 +202,17 @@ mod tests {
         assert_eq!(phases.time_for(Phase::StopListening), Duration::from_secs(30));
         assert_eq!(phases.time_for(Phase::CloseStore), Duration::from_secs(40));
         assert!(phases.drain_time() <= Duration::from_secs(30));
+    }
+
+    #[test]
+    fn what_was_left_behind_does_not_keep_the_process_from_ending() {
+        let (never, stuck) = std::sync::mpsc::channel::<()>();
+        let work = async move {
+            tokio::task::spawn_blocking(move || stuck.recv());
+            7
+        };
+        assert_eq!(run_to_end(work).unwrap(), 7);
+        drop(never);
     }
 
     #[tokio::test]

@@ -3,22 +3,30 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use markstein_node::{
-    ledger::{FinalState, InitError, State, init, receipt, record_of_batch},
+    ledger::{BatchRefusal, FinalState, InitError, State, init, receipt, record_of_batch},
+    metrics::Metrics,
     pool::{PoolLimits, SubmitError, Submitted, Wake},
+    sequencer,
     storage::{
         Db, Durability, MemoryStore, Read, StorageError, WriteFailure, Writes,
         tables::{Cosignatures, Headers, Heights, Outcome, Outcomes, Tiles},
     },
 };
 use markstein_proto::{
-    Batch, LeafIndex,
+    AuthorError, Batch, LeafIndex, Record,
     receipt::{Receipt, Verified},
     status::Status,
 };
-use support::{DAY, LIMITS, Ledger, START, batch, document, genesis, salt};
+use support::{DAY, LIMITS, Ledger, START, anchor, batch, document, genesis, salt, signed};
 
 fn receipt_of(ledger: &Ledger, batch: &Batch, position: u32) -> Receipt {
     let (state, view) = ledger.finality.snapshot().unwrap();
@@ -226,4 +234,145 @@ async fn a_damaged_tail_is_found_at_the_start() {
         writes.put::<Headers>(&index, &ledger.db.get::<Headers>(&LeafIndex(2)).unwrap().unwrap());
     });
     assert!(another.unwrap_err().is_corruption());
+}
+
+#[tokio::test]
+async fn a_batch_that_comes_after_its_24_hours_is_decided_and_not_only_turned_away() {
+    let mut ledger = Ledger::new();
+    ledger.clock.set(START + 2 * DAY);
+    let late = batch(START, 0..1);
+    assert_eq!(ledger.pool.submit(late.clone()).await.unwrap(), Submitted::Accepted);
+    assert!(!ledger.cut());
+    let outcome = ledger.db.get::<Outcomes>(&late.id().0).unwrap();
+    assert!(matches!(outcome, Some(Outcome::Refused { reason: 1, .. })), "{outcome:?}");
+    let signed_again = batch(START + 2 * DAY, 0..1);
+    ledger.pool.submit(signed_again.clone()).await.unwrap();
+    assert!(ledger.cut());
+    verify(&ledger, &signed_again, 0, 0);
+}
+
+#[tokio::test]
+async fn batches_that_are_refused_hold_up_nobody() {
+    let mut ledger = Ledger::new();
+    let old: Vec<_> = (0..6).map(|n| batch(START, n * 9000..(n + 1) * 9000)).collect();
+    for batch in &old {
+        ledger.pool.submit(batch.clone()).await.unwrap(); // more than a block holds
+    }
+    ledger.clock.set(START + DAY + 1);
+    let new = batch(START + DAY, 90_000..90_001);
+    ledger.pool.submit(new.clone()).await.unwrap();
+    assert!(ledger.cut());
+    verify(&ledger, &new, 0, 90_000);
+    assert_eq!(ledger.pool.size().batches, 0);
+}
+
+#[tokio::test]
+async fn a_clock_that_went_back_makes_batches_wait_and_loses_none() {
+    let mut ledger = Ledger::new();
+    ledger.clock.set(START + 3 * DAY);
+    ledger.pool.submit(batch(START + 3 * DAY, 0..1)).await.unwrap();
+    assert!(ledger.cut());
+    let as_of = verify(&ledger, &batch(START + 3 * DAY, 0..1), 0, 0).as_of_s;
+    ledger.clock.set(START + DAY); // the clock was two days ahead, and is set right
+    let waits = batch(START + DAY, 1..2);
+    assert_eq!(ledger.pool.submit(waits.clone()).await.unwrap(), Submitted::Accepted);
+    assert!(!ledger.cut());
+    assert!(ledger.pool.contains(&waits.id()));
+    ledger.chain.cosign_again().unwrap();
+    let later = verify(&ledger, &batch(START + 3 * DAY, 0..1), 0, 0).as_of_s;
+    assert_eq!(later, as_of, "the as-of time never goes back");
+}
+
+#[tokio::test]
+async fn the_as_of_time_does_not_go_back_with_a_new_block_either() {
+    let mut ledger = Ledger::new();
+    ledger.clock.set(START + 500_000);
+    ledger.chain.cosign_again().unwrap();
+    let one = batch(START, 0..1);
+    ledger.pool.submit(one.clone()).await.unwrap();
+    ledger.clock.set(START + 10_000); // far behind the cosignature that others have seen
+    assert!(!ledger.cut());
+    ledger.clock.set(START + 496_000); // within the tolerated skew
+    assert!(ledger.cut());
+    let verified = verify(&ledger, &one, 0, 0);
+    assert_eq!(verified.as_of_s, (START + 500_000) / 1000);
+    assert!(
+        verified.anchored_at.0 >= START + 500_000,
+        "what was signed as of then did not know of this record"
+    );
+}
+
+#[tokio::test]
+async fn a_key_that_ended_writes_nothing_not_even_what_is_refused() {
+    let ledger = Ledger::new();
+    ledger.clock.set(START + 9 * DAY); // key 10 ended after 7 days
+    let back_dated = signed(START + DAY, 10, &[Record::Anchor(anchor(1))]);
+    let refused = ledger.pool.submit(back_dated).await;
+    let expected = BatchRefusal::Author(AuthorError::KeyNotValid);
+    assert_eq!(refused, Err(SubmitError::Refused(expected)));
+    assert_eq!(ledger.pool.size().batches, 0);
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_one_block_and_not_for_the_whole_pool() {
+    let ledger = Ledger::new();
+    for number in 0..6 {
+        let first = number * 9000; // more than a block holds
+        ledger.pool.submit(batch(START, first..first + 9000)).await.unwrap();
+    }
+    let (wake, wakes) = std::sync::mpsc::sync_channel(4);
+    wake.send(Wake::Pooled).unwrap();
+    wake.send(Wake::Stop).unwrap();
+    let pool = ledger.pool.clone();
+    sequencer::run(ledger.chain, &wakes, Duration::from_secs(60), &Metrics::default()).unwrap();
+    assert_eq!(pool.size().batches, 1, "one block was cut");
+}
+
+#[tokio::test]
+async fn receipts_read_while_blocks_are_cut_all_verify() {
+    let mut ledger = Ledger::new();
+    let one = batch(START, 0..300);
+    ledger.pool.submit(one.clone()).await.unwrap();
+    assert!(ledger.cut());
+    let done = AtomicBool::new(false);
+    let read = AtomicUsize::new(0);
+    let (finality, trust) = (ledger.finality.clone(), ledger.trust.clone());
+    std::thread::scope(|scope| {
+        for reader in 0..3_u64 {
+            let (finality, trust, one, done, read) = (finality.clone(), &trust, &one, &done, &read);
+            scope.spawn(move || {
+                let (mut size, mut as_of_s) = (0, 0);
+                for number in (reader * 100..300).cycle() {
+                    let (state, view) = finality.snapshot().unwrap();
+                    let index = record_of_batch(&view, &one.id(), number as u32).unwrap();
+                    let mut receipt = receipt(&view, &state, &genesis().origin, index).unwrap();
+                    receipt.salt = Some(salt(number));
+                    let verified = receipt.verify(trust, &document(number)).unwrap();
+                    let next = receipt.latest_header.index.0;
+                    assert!(next >= size && verified.as_of_s >= as_of_s, "nothing goes back");
+                    (size, as_of_s) = (next, verified.as_of_s);
+                    read.fetch_add(1, Ordering::Relaxed);
+                    if done.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+            });
+        }
+        let runtime = tokio::runtime::Handle::current();
+        for number in 0..150 {
+            let first = 1000 + number * 7;
+            let next = batch(START, first..first + 1 + number % 7);
+            std::thread::scope(|scope| {
+                scope.spawn(|| runtime.block_on(ledger.pool.submit(next)).unwrap());
+            });
+            ledger.clock.set(START + 2000 + number * 1500);
+            assert!(ledger.cut());
+            if number % 3 == 0 {
+                ledger.clock.set(START + 3000 + number * 1500);
+                ledger.chain.cosign_again().unwrap();
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(read.load(Ordering::Relaxed) >= 3);
 }

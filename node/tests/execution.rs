@@ -153,7 +153,8 @@ fn a_key_counts_at_the_time_of_the_block() {
     let old = signed(end, 10, &[Record::Anchor(anchor(1))]);
     assert_eq!(refusal(&ledger, &old, end), None);
     assert_eq!(refusal(&ledger, &old, end + 1), Some(BatchRefusal::Author(AuthorError::KeyNotValid)));
-    assert_eq!(refusal(&ledger, &old, START - 1), Some(BatchRefusal::FromTheFuture));
+    assert_eq!(refusal(&ledger, &old, START), Some(BatchRefusal::FromTheFuture));
+    assert_eq!(refusal(&ledger, &old, end + 2 * DAY), Some(BatchRefusal::Author(AuthorError::KeyNotValid)));
     let early = signed(START, 10, &[Record::Anchor(anchor(1))]);
     assert_eq!(refusal(&ledger, &early, START - 1), Some(BatchRefusal::Author(AuthorError::KeyNotValid)));
 }

@@ -192,8 +192,11 @@ pub(crate) fn require_ascending<T: Ord>(
     }
 }
 
-/// A name for people: 1 to 200 bytes of UTF-8 without control, direction and invisible characters.
-pub(crate) fn display_name(what: &'static str, name: &str) -> Result<String, DecodeError> {
+/// Checks and takes a name for people: 1 to 200 bytes of UTF-8 without control, direction and invisible characters.
+///
+/// # Errors
+/// [`DecodeError::Value`] where it is none.
+pub fn display_name(what: &'static str, name: &str) -> Result<String, DecodeError> {
     if name.is_empty() || name.len() > 200 || name.trim() != name || name.chars().any(is_deceptive) {
         return Err(DecodeError::Value {
             what,
@@ -203,8 +206,10 @@ pub(crate) fn display_name(what: &'static str, name: &str) -> Result<String, Dec
     Ok(name.into())
 }
 
-/// Control characters, separators of lines, those that turn the direction of writing, and those that nobody sees.
-fn is_deceptive(c: char) -> bool {
+/// Control characters, separators of lines, those that turn the direction of writing, and those that nobody sees:
+/// what a name for people may not have, and a program never shows as it is.
+#[must_use]
+pub fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

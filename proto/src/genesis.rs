@@ -5,22 +5,27 @@ use alloc::{collections::BTreeSet, string::String, vec::Vec};
 use prost::Message;
 
 use crate::{
-    Authority, AuthoritySet, Batch, DocumentTypeName, EpochId, Hash, Header, Height, IssuerGrant, LeafIndex,
-    LogSize, Record, TimeMs, View,
+    AUTHORITIES_MAX, Authority, AuthoritySet, Batch, DocumentTypeName, EpochId, Hash, Header, Height,
+    IssuerGrant, LeafIndex, LogSize, Record, TimeMs, View,
     codec::{self, CountBound, DecodeError},
     domain,
     leaf::Leaf,
-    log, status, wire,
+    log,
+    record::{DOCUMENT_TYPES_MAX, ISSUER_KEYS_MAX},
+    status, wire,
 };
 
 /// Longest encoded genesis, in bytes.
 pub const GENESIS_MAX: usize = 512 * 1024;
 
+/// Most grants of a genesis.
+pub(crate) const GRANTS_MAX: usize = 1000;
+
 const COUNTS: &[CountBound] = &[
-    CountBound { what: "authorities", path: &[5], max: 64 },
-    CountBound { what: "grants", path: &[6], max: 1000 },
-    CountBound { what: "keys of the issuers", path: &[6, 3], max: 16_000 },
-    CountBound { what: "document types", path: &[7, 1], max: 256 },
+    CountBound { what: "authorities", path: &[5], max: AUTHORITIES_MAX },
+    CountBound { what: "grants", path: &[6], max: GRANTS_MAX },
+    CountBound { what: "keys of the issuers", path: &[6, 3], max: GRANTS_MAX * ISSUER_KEYS_MAX },
+    CountBound { what: "document types", path: &[7, 1], max: DOCUMENT_TYPES_MAX },
 ];
 
 /// Names a ledger: SHA-256([`domain::LEDGER_ID`] ‖ canonical genesis).
@@ -155,7 +160,7 @@ impl Genesis {
         let authorities = message.authorities.iter().map(Authority::from_wire).collect::<Result<_, _>>()?;
         let parameters = message.parameters.as_ref().ok_or(DecodeError::Missing("parameters"))?;
         let nonce = codec::hash("nonce", &message.nonce)?.0;
-        codec::require_count("grants", message.grants.len(), 1, 1000)?;
+        codec::require_count("grants", message.grants.len(), 1, GRANTS_MAX)?;
         Ok(Self {
             origin: check_origin(&message.origin)?,
             nonce,
@@ -188,7 +193,7 @@ impl Genesis {
 impl Parameters {
     fn from_wire(parameters: &wire::Parameters) -> Result<Self, DecodeError> {
         let types = &parameters.document_types;
-        codec::require_count("document types", types.len(), 1, 256)?;
+        codec::require_count("document types", types.len(), 1, DOCUMENT_TYPES_MAX)?;
         codec::require_ascending("codes of the document types", types.iter().map(|t| t.code))?;
         let names: BTreeSet<&str> = types.iter().map(|t| t.name.as_str()).collect();
         if types[0].code == 0 || names.len() != types.len() {

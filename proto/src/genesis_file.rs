@@ -12,8 +12,11 @@ use alloc::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Authority, AuthorityId, AuthoritySet, DocumentType, DocumentTypeName, EpochId, Genesis, IssuerGrant,
-    IssuerId, IssuerKey, Parameters, PublicKey, TimeMs, codec::DecodeError, genesis::GENESIS_MAX,
+    AUTHORITIES_MAX, Authority, AuthorityId, AuthoritySet, DocumentType, DocumentTypeName, EpochId, Genesis,
+    IssuerGrant, IssuerId, IssuerKey, Parameters, PublicKey, TimeMs,
+    codec::{self, DecodeError},
+    genesis::{GENESIS_MAX, GRANTS_MAX},
+    record::{DOCUMENT_TYPES_MAX, ISSUER_KEYS_MAX},
 };
 
 /// Longest genesis file, in bytes. The text of a genesis is longer than its canonical bytes: hex digits and names of
@@ -165,6 +168,8 @@ impl Genesis {
         if file.version != 1 {
             return Err(GenesisFileError::UnknownVersion(file.version));
         }
+        require_at_most("authorities", file.authorities.len(), AUTHORITIES_MAX)?;
+        require_at_most("grants", file.issuers.len(), GRANTS_MAX)?;
         let parameters = file.parameters.check()?;
         let authorities =
             file.authorities.iter().map(AuthorityEntry::check).collect::<Result<Vec<_>, _>>()?;
@@ -210,6 +215,7 @@ impl Genesis {
 
 impl ParametersEntry {
     fn check(&self) -> Result<Parameters, GenesisFileError> {
+        require_at_most("document types", self.document_types.len(), DOCUMENT_TYPES_MAX)?;
         let document_types = self
             .document_types
             .iter()
@@ -259,6 +265,8 @@ impl IssuerEntry {
     /// # Errors
     /// See [`GenesisFileError`].
     pub fn check(&self, parameters: &Parameters) -> Result<IssuerGrant, GenesisFileError> {
+        require_at_most("keys of an issuer", self.keys.len(), ISSUER_KEYS_MAX)?;
+        require_at_most("document types of an issuer", self.document_types.len(), DOCUMENT_TYPES_MAX)?;
         let code = |name: &String| {
             parameters.document_types.iter().find(|t| t.name.as_str() == name).map(|t| t.code).ok_or_else(
                 || GenesisFileError::UnknownDocumentType { issuer: self.id.clone(), name: name.clone() },
@@ -303,6 +311,11 @@ fn from_toml<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, GenesisFileE
         return Err(GenesisFileError::TooLong(text.len()));
     }
     toml::from_str(text).map_err(|e| GenesisFileError::Toml(e.to_string()))
+}
+
+/// Lists are bounded before each of their elements is looked up or decoded as a key.
+fn require_at_most(what: &'static str, got: usize, max: usize) -> Result<(), DecodeError> {
+    codec::require_count(what, got, 0, max)
 }
 
 fn to_toml<T: Serialize>(value: &T) -> String {

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::{Hash, LedgerId, SecretKey};
 
 /// Longest key file, in bytes; comments may be added to one.
-pub const KEY_FILE_MAX: usize = 16 * 1024;
+pub const KEY_FILE_MAX: usize = 64 * 1024;
 
 /// What a key signs. A key is used for one purpose only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

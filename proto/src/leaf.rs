@@ -7,7 +7,9 @@ use prost::Message;
 use crate::{
     BatchHead, Hash, Header, Record,
     codec::{self, CountBound, DecodeError},
-    log, wire,
+    log,
+    record::ISSUER_KEYS_MAX,
+    wire,
 };
 
 /// Longest leaf, in bytes.
@@ -15,7 +17,7 @@ pub const LEAF_MAX: usize = 16 * 1024;
 
 const COUNTS: &[CountBound] = &[
     CountBound { what: "signatures of a batch head", path: &[1, 6], max: 64 },
-    CountBound { what: "keys of an issuer", path: &[2, 2, 3], max: 16 },
+    CountBound { what: "keys of an issuer", path: &[2, 2, 3], max: ISSUER_KEYS_MAX },
 ];
 
 /// One entry of the log, checked.

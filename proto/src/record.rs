@@ -10,6 +10,11 @@ use crate::{
     wire,
 };
 
+/// Most keys of an issuer.
+pub(crate) const ISSUER_KEYS_MAX: usize = 16;
+/// Most document types, registered or of an issuer.
+pub(crate) const DOCUMENT_TYPES_MAX: usize = 256;
+
 /// One statement of an author.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -152,8 +157,9 @@ impl IssuerGrant {
     }
 
     pub(crate) fn from_wire(grant: &wire::IssuerGrant) -> Result<Self, DecodeError> {
-        codec::require_count("keys of an issuer", grant.keys.len(), 1, 16)?;
-        codec::require_count("document types of an issuer", grant.document_types.len(), 1, 256)?;
+        codec::require_count("keys of an issuer", grant.keys.len(), 1, ISSUER_KEYS_MAX)?;
+        let types = grant.document_types.len();
+        codec::require_count("document types of an issuer", types, 1, DOCUMENT_TYPES_MAX)?;
         codec::require_ascending("document types of an issuer", &grant.document_types)?;
         if grant.document_types[0] == 0 {
             return Err(DecodeError::Value { what: "document type", rule: "must be a code from 1" });

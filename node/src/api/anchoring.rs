@@ -3,12 +3,14 @@
 use std::{pin::Pin, sync::Arc};
 
 use markstein_proto::{Batch, BatchId, Hash, Leaf};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Code, Request, Response, Status};
 
 use super::{
-    Context, blocking, error,
+    Context, blocking,
+    bounds::busy,
+    error,
     schema::{
         self, Accepted, BatchState, Refused, SubmitRequest, SubmitResponse, Unknown, WatchRequest,
         anchoring_server::Anchoring, batch_state::State as Wire,
@@ -16,11 +18,10 @@ use super::{
     storage_status,
 };
 use crate::{
-    finality::Finality,
-    pool::{Pool, Submitted},
+    pool::Submitted,
     refusal::RefusedReason,
     storage::{
-        Read, StorageError,
+        Read, StorageError, View,
         tables::{Headers, Heights, Outcome, Outcomes},
     },
 };
@@ -28,8 +29,14 @@ use crate::{
 /// Batches one call may watch.
 const WATCHED_MAX: usize = 1000;
 
+/// Batches all calls together may watch: each of them is looked at after each decision.
+const WATCHED_TOTAL_MAX: usize = 20_000;
+
 #[derive(Debug)]
-pub(super) struct AnchoringService(pub(super) Context);
+pub(super) struct AnchoringService {
+    context: Context,
+    watched: Arc<Semaphore>,
+}
 
 #[tonic::async_trait]
 impl Anchoring for AnchoringService {
@@ -43,7 +50,7 @@ impl Anchoring for AnchoringService {
         &self,
         request: Request<SubmitRequest>,
     ) -> Result<Response<SubmitResponse>, Status> {
-        let mut finality = self.0.finality.clone();
+        let mut finality = self.context.finality.clone();
         let id = self.take(request.into_inner()).await?;
         loop {
             let state = self.state(id).await?;
@@ -69,24 +76,34 @@ impl Anchoring for AnchoringService {
             .map(parse)
             .collect::<Result<_, _>>()
             .map_err(|_| error::invalid("a batch id has 32 bytes"))?;
+        let places =
+            Arc::clone(&self.watched).try_acquire_many_owned(ids.len() as u32).map_err(|_| busy())?;
         let (sender, receiver) = mpsc::channel(64);
-        tokio::spawn(watch(self.0.finality.clone(), self.0.pool.clone(), ids, sender));
+        let context = self.context.clone();
+        tokio::spawn(async move {
+            let _places = places;
+            watch(&context, ids, sender).await;
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }
 
 impl AnchoringService {
+    pub(super) fn new(context: Context) -> Self {
+        Self { context, watched: Arc::new(Semaphore::new(WATCHED_TOTAL_MAX)) }
+    }
+
     /// Checks a submission and makes it durable.
     async fn take(&self, request: SubmitRequest) -> Result<BatchId, Status> {
         let batch = blocking(move || Batch::decode(request.batch).map_err(|e| error::malformed(&e))).await;
-        let batch = batch.inspect_err(|_| self.0.metrics.submission("MALFORMED"))?;
+        let batch = batch.inspect_err(|_| self.context.metrics.submission("MALFORMED"))?;
         let id = batch.id();
-        match self.0.pool.submit(Arc::new(batch)).await {
-            Ok(Submitted::Accepted) => self.0.metrics.submission("ACCEPTED"),
-            Ok(Submitted::Decided(_)) => self.0.metrics.submission("DECIDED"),
+        match self.context.pool.submit(Arc::new(batch)).await {
+            Ok(Submitted::Accepted) => self.context.metrics.submission("ACCEPTED"),
+            Ok(Submitted::Decided(_)) => self.context.metrics.submission("DECIDED"),
             Err(refused) => {
                 let (status, reason) = error::submit(&refused);
-                self.0.metrics.submission(reason);
+                self.context.metrics.submission(reason);
                 return Err(status);
             }
         }
@@ -94,12 +111,17 @@ impl AnchoringService {
     }
 
     async fn state(&self, id: BatchId) -> Result<BatchState, Status> {
-        let (finality, pool) = (self.0.finality.clone(), self.0.pool.clone());
-        blocking(move || batch_state(&finality, &pool, id).map_err(|e| storage_status(&e))).await
+        let (finality, pool) = (self.context.finality.clone(), self.context.pool.clone());
+        blocking(move || {
+            let pooled = pool.contains(&id);
+            let (_, view) = finality.snapshot().map_err(|e| storage_status(&e))?;
+            batch_state(&view, id, pooled).map_err(|e| storage_status(&e))
+        })
+        .await
     }
 }
 
-fn stopping() -> Status {
+pub(super) fn stopping() -> Status {
     error::retry(
         Code::Unavailable,
         "STOPPING",
@@ -111,12 +133,11 @@ const fn is_decided(state: &BatchState) -> bool {
     matches!(state.state, Some(Wire::Final(_) | Wire::Refused(_)))
 }
 
-/// What is known of a batch. The pool is asked before the store: a decided batch leaves it after the store knows.
-fn batch_state(finality: &Finality, pool: &Pool, id: BatchId) -> Result<BatchState, StorageError> {
-    let pooled = pool.contains(&id);
-    let (_, view) = finality.snapshot()?;
+/// What is known of a batch that was in the pool or not before `view` was taken: a decided batch leaves the pool after
+/// the store knows.
+fn batch_state(view: &View<'_>, id: BatchId, pooled: bool) -> Result<BatchState, StorageError> {
     let state = match view.get::<Outcomes>(&id.0)? {
-        Some(outcome) => decided(&view, outcome)?,
+        Some(outcome) => decided(view, outcome)?,
         None if pooled => Wire::Accepted(Accepted {}),
         None => Wire::Unknown(Unknown {}),
     };
@@ -150,23 +171,20 @@ fn decided<R: Read>(read: &R, outcome: Outcome) -> Result<Wire, StorageError> {
 }
 
 /// Sends the state of each batch now and whenever it changes, until all are decided or nobody listens.
-async fn watch(
-    mut finality: Finality,
-    pool: Pool,
-    ids: Vec<BatchId>,
-    sender: mpsc::Sender<Result<BatchState, Status>>,
-) {
+async fn watch(context: &Context, ids: Vec<BatchId>, sender: mpsc::Sender<Result<BatchState, Status>>) {
+    let mut finality = context.finality.clone();
     let mut open: Vec<(BatchId, Option<BatchState>)> = ids.into_iter().map(|id| (id, None)).collect();
-    while !open.is_empty() {
-        let mut still = Vec::with_capacity(open.len());
-        for (id, before) in open {
-            let (finality, pool) = (finality.clone(), pool.clone());
-            let state =
-                blocking(move || batch_state(&finality, &pool, id).map_err(|e| storage_status(&e))).await;
-            let Ok(state) = state else {
-                let _ = sender.send(state).await;
+    loop {
+        let states = states(context, open.iter().map(|(id, _)| *id).collect()).await;
+        let states = match states {
+            Ok(states) => states,
+            Err(status) => {
+                let _ = sender.send(Err(status)).await;
                 return;
-            };
+            }
+        };
+        let mut still = Vec::with_capacity(open.len());
+        for ((id, before), state) in open.into_iter().zip(states) {
             let decided = is_decided(&state);
             if before.as_ref() != Some(&state) && sender.send(Ok(state.clone())).await.is_err() {
                 return;
@@ -175,15 +193,29 @@ async fn watch(
                 still.push((id, Some(state)));
             }
         }
+        if still.is_empty() {
+            return;
+        }
         open = still;
         let changed = tokio::select! {
-            changed = finality.changed(), if !open.is_empty() => changed,
+            changed = finality.changed() => changed,
             () = sender.closed() => return,
-            else => return,
         };
         if !changed {
             let _ = sender.send(Err(stopping())).await;
             return;
         }
     }
+}
+
+/// What is known of many batches, read in one go.
+async fn states(context: &Context, ids: Vec<BatchId>) -> Result<Vec<BatchState>, Status> {
+    let pool = context.pool.clone();
+    // As with one batch, the pool is asked first: `read` takes its snapshot after this.
+    let pooled: Vec<bool> = ids.iter().map(|id| pool.contains(id)).collect();
+    let read = move |view: &View<'_>| {
+        let state = |(id, pooled)| batch_state(view, id, pooled).map_err(|e| storage_status(&e));
+        ids.into_iter().zip(pooled).map(state).collect()
+    };
+    context.bounds.read(&context.finality, move |_, view| read(view)).await
 }

@@ -1,14 +1,16 @@
 //! `markstein.v1.Ledger`: anybody reads the log.
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 
 use markstein_proto::{Hash, Height, LeafIndex, LogSize, log::ProveError, log::leaf_hash};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Code, Request, Response, Status};
 
 use super::{
-    Context, blocking, error,
+    Context,
+    bounds::busy,
+    error,
     schema::{
         GetBlockRequest, GetBlockResponse, GetCheckpointRequest, GetCheckpointResponse,
         GetConsistencyProofRequest, GetConsistencyProofResponse, GetGenesisRequest, GetGenesisResponse,
@@ -17,8 +19,8 @@ use super::{
     storage_status,
 };
 use crate::{
-    finality::Finality,
     ledger::{State, block_at, consistency, leaves_from, newest_checkpoint},
+    storage::View,
 };
 
 /// Leaves of one answer.
@@ -28,8 +30,20 @@ const LEAVES_DEFAULT: u32 = 100;
 /// An answer of leaves ends once it has this many bytes.
 const LEAVES_BYTES_MAX: usize = 2 * 1024 * 1024;
 
+/// Readers that follow the blocks at once: each may hold two of them.
+const FOLLOWERS_MAX: usize = 64;
+
 #[derive(Debug)]
-pub(super) struct LedgerService(pub(super) Context);
+pub(super) struct LedgerService {
+    context: Context,
+    followers: Arc<Semaphore>,
+}
+
+impl LedgerService {
+    pub(super) fn new(context: Context) -> Self {
+        Self { context, followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)) }
+    }
+}
 
 #[tonic::async_trait]
 impl Ledger for LedgerService {
@@ -37,23 +51,23 @@ impl Ledger for LedgerService {
         &self,
         _: Request<GetGenesisRequest>,
     ) -> Result<Response<GetGenesisResponse>, Status> {
-        Ok(Response::new(GetGenesisResponse { genesis: self.0.genesis.encode() }))
+        Ok(Response::new(GetGenesisResponse { genesis: self.context.genesis.encode() }))
     }
 
     async fn get_checkpoint(
         &self,
         _: Request<GetCheckpointRequest>,
     ) -> Result<Response<GetCheckpointResponse>, Status> {
-        let context = self.0.clone();
-        let checkpoint = blocking(move || {
-            let (state, view) = context.finality.snapshot().map_err(|e| storage_status(&e))?;
-            newest_checkpoint(&view, &*state, &context.genesis.origin).map_err(|e| storage_status(&e))
-        })
-        .await?
-        .ok_or_else(|| {
-            let message = "no checkpoint has a quorum of cosignatures yet: try again in a moment";
-            error::retry(Code::Unavailable, "NO_CHECKPOINT", message)
-        })?;
+        let Context { bounds, finality, genesis, .. } = self.context.clone();
+        let checkpoint = bounds
+            .read(&finality, move |state, view| {
+                newest_checkpoint(view, state, &genesis.origin).map_err(|e| storage_status(&e))
+            })
+            .await?
+            .ok_or_else(|| {
+                let message = "no checkpoint has a quorum of cosignatures yet: try again in a moment";
+                error::retry(Code::Unavailable, "NO_CHECKPOINT", message)
+            })?;
         Ok(Response::new(GetCheckpointResponse { checkpoint: checkpoint.full.to_string() }))
     }
 
@@ -62,26 +76,28 @@ impl Ledger for LedgerService {
         request: Request<GetConsistencyProofRequest>,
     ) -> Result<Response<GetConsistencyProofResponse>, Status> {
         let GetConsistencyProofRequest { old_size, new_size } = request.into_inner();
-        let finality = self.0.finality.clone();
-        let hashes = blocking(move || {
-            let (state, view) = finality.snapshot().map_err(|e| storage_status(&e))?;
-            let size = state.tip().size;
-            if old_size == 0 || old_size > new_size || new_size > size.0 {
-                return Err(error::invalid(format!("sizes must rise from 1 to {size}, the size of the log")));
-            }
-            consistency(&view, LogSize(old_size), LogSize(new_size)).map_err(|e| match e {
-                ProveError::Request(e) => error::invalid(e.to_string()),
-                ProveError::Reader(e) => {
-                    tracing::error!("a consistency proof failed: {e}");
-                    error::status(
-                        Code::Internal,
-                        "STORAGE",
-                        "this node cannot read its store: try another one",
-                    )
+        let Context { bounds, finality, .. } = &self.context;
+        let hashes = bounds
+            .read(finality, move |state, view| {
+                let size = state.tip().size;
+                if old_size == 0 || old_size > new_size || new_size > size.0 {
+                    return Err(error::invalid(format!(
+                        "sizes must rise from 1 to {size}, the size of the log"
+                    )));
                 }
+                consistency(view, LogSize(old_size), LogSize(new_size)).map_err(|e| match e {
+                    ProveError::Request(e) => error::invalid(e.to_string()),
+                    ProveError::Reader(e) => {
+                        tracing::error!("a consistency proof failed: {e}");
+                        error::status(
+                            Code::Internal,
+                            "STORAGE",
+                            "this node cannot read its store: try another one",
+                        )
+                    }
+                })
             })
-        })
-        .await?;
+            .await?;
         let hashes = hashes.iter().map(|h: &Hash| h.0.to_vec()).collect();
         Ok(Response::new(GetConsistencyProofResponse { hashes }))
     }
@@ -96,15 +112,18 @@ impl Ledger for LedgerService {
             1..=LEAVES_MAX => limit,
             _ => return Err(error::invalid(format!("ask for {LEAVES_MAX} leaves at most"))),
         };
-        let finality = self.0.finality.clone();
-        let leaves = blocking(move || {
-            let (_, view) = finality.snapshot().map_err(|e| storage_status(&e))?;
-            leaves_from(&view, LeafIndex(first_index), limit as usize, LEAVES_BYTES_MAX)
-                .map_err(|e| storage_status(&e))
-        })
-        .await?;
+        let Context { bounds, finality, .. } = &self.context;
+        let large = bounds.large_answer()?;
+        let leaves = bounds
+            .read(finality, move |_, view| {
+                leaves_from(view, LeafIndex(first_index), limit as usize, LEAVES_BYTES_MAX)
+                    .map_err(|e| storage_status(&e))
+            })
+            .await?;
         let leaves = leaves.into_iter().map(|(index, leaf)| LeafEntry { index: index.0, leaf }).collect();
-        Ok(Response::new(ListRecordsResponse { leaves }))
+        let mut response = Response::new(ListRecordsResponse { leaves });
+        response.extensions_mut().insert(large);
+        Ok(response)
     }
 
     async fn get_block(
@@ -112,10 +131,13 @@ impl Ledger for LedgerService {
         request: Request<GetBlockRequest>,
     ) -> Result<Response<GetBlockResponse>, Status> {
         let height = Height(request.into_inner().height);
-        let block = read_block(self.0.finality.clone(), height).await?.ok_or_else(|| {
+        let large = self.context.bounds.large_answer()?;
+        let block = read_block(&self.context, height).await?.ok_or_else(|| {
             error::status(Code::NotFound, "NOT_FOUND", format!("there is no final block {height} yet"))
         })?;
-        Ok(Response::new(block))
+        let mut response = Response::new(block);
+        response.extensions_mut().insert(large);
+        Ok(response)
     }
 
     type WatchBlocksStream = Pin<Box<dyn Stream<Item = Result<GetBlockResponse, Status>> + Send>>;
@@ -125,38 +147,47 @@ impl Ledger for LedgerService {
         request: Request<WatchBlocksRequest>,
     ) -> Result<Response<Self::WatchBlocksStream>, Status> {
         let from = Height(request.into_inner().from_height);
-        let (sender, receiver) = mpsc::channel(2);
-        tokio::spawn(watch_blocks(self.0.finality.clone(), from, sender));
+        let place = Arc::clone(&self.followers).try_acquire_owned().map_err(|_| busy())?;
+        let (sender, receiver) = mpsc::channel(1);
+        let context = self.context.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            watch_blocks(&context, from, sender).await;
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }
 
-async fn read_block(finality: Finality, height: Height) -> Result<Option<GetBlockResponse>, Status> {
-    blocking(move || {
-        let (_, view) = finality.snapshot().map_err(|e| storage_status(&e))?;
-        let block = block_at(&view, height).map_err(|e| storage_status(&e))?;
+async fn read_block(context: &Context, height: Height) -> Result<Option<GetBlockResponse>, Status> {
+    let read = move |view: &View<'_>| {
+        let block = block_at(view, height).map_err(|e| storage_status(&e))?;
         Ok(block.map(|block| GetBlockResponse {
             height: height.0,
             block_id: leaf_hash(&block.header).0.to_vec(),
             header: block.header,
             batches: block.batches,
         }))
-    })
-    .await
+    };
+    context.bounds.read(&context.finality, move |_, view| read(view)).await
 }
 
-/// Sends each final block from a height on, as it becomes final, until nobody listens or the node stops.
+/// Sends each final block from a height on, as it becomes final, until nobody listens or the node stops. A block is
+/// read when there is room for it.
 async fn watch_blocks(
-    mut finality: Finality,
+    context: &Context,
     mut next: Height,
     sender: mpsc::Sender<Result<GetBlockResponse, Status>>,
 ) {
+    let mut finality = context.finality.clone();
     loop {
-        match read_block(finality.clone(), next).await {
+        let room = tokio::select! {
+            room = sender.reserve() => room,
+            () = finality.stopped() => return,
+        };
+        let Ok(room) = room else { return };
+        match read_block(context, next).await {
             Ok(Some(block)) => {
-                if sender.send(Ok(block)).await.is_err() {
-                    return;
-                }
+                room.send(Ok(block));
                 next = Height(next.0.saturating_add(1));
             }
             Ok(None) => {
@@ -168,10 +199,7 @@ async fn watch_blocks(
                     return;
                 }
             }
-            Err(status) => {
-                let _ = sender.send(Err(status)).await;
-                return;
-            }
+            Err(status) => return room.send(Err(status)),
         }
     }
 }

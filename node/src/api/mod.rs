@@ -3,6 +3,7 @@
 //! Bytes come in here and are checked before anything else sees them; nothing of tonic's types goes further in.
 
 mod anchoring;
+mod bounds;
 mod error;
 mod ledger;
 mod operations;
@@ -16,15 +17,19 @@ mod verification;
 
 use std::{sync::Arc, time::Instant};
 
-use axum::Router;
+use axum::{Router, middleware};
 use markstein_proto::{AuthorityId, BATCH_MAX, Genesis};
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
+
+pub use bounds::Bounds;
 
 use crate::{clock::Clock, finality::Finality, metrics::Metrics, pool::Pool, storage::StorageError};
 
 /// Longest request: a batch and its frame.
 const REQUEST_MAX: usize = BATCH_MAX + 64 * 1024;
+/// Longest request that brings no batch: to watch 1,000 of them.
+const SMALL_REQUEST_MAX: usize = 64 * 1024;
 /// Longest answer: a block of 4 MiB and its frame.
 const ANSWER_MAX: usize = 5 * 1024 * 1024;
 
@@ -45,6 +50,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// When the node started.
     pub started: Instant,
+    /// What callers may hold at once.
+    pub bounds: Bounds,
 }
 
 /// Tells the health service that the node stops taking submissions.
@@ -88,35 +95,50 @@ pub async fn public(context: &Context) -> Result<(Router, Health), tonic_reflect
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health = Health(reporter);
     health.set_serving(false).await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(schema::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(schema::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Stock clients of other languages still ask by the older name of the service.
+    let (reflection_v1, reflection_v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
     let service = |context: &Context| context.clone();
     let routes = Routes::new(
-        AnchoringServer::new(anchoring::AnchoringService(service(context)))
+        AnchoringServer::new(anchoring::AnchoringService::new(service(context)))
             .max_decoding_message_size(REQUEST_MAX),
     )
-    .add_service(VerificationServer::new(verification::VerificationService(service(context))))
     .add_service(
-        LedgerServer::new(ledger::LedgerService(service(context))).max_encoding_message_size(ANSWER_MAX),
+        VerificationServer::new(verification::VerificationService::new(service(context)))
+            .max_decoding_message_size(SMALL_REQUEST_MAX),
     )
-    .add_service(OperationsServer::new(operations::OperationsService {
-        context: service(context),
-        peers: false,
-    }))
-    .add_service(health_service)
-    .add_service(reflection);
-    let router = routes.prepare().into_axum_router().layer(tonic_web::GrpcWebLayer::new()).reset_fallback();
+    .add_service(
+        LedgerServer::new(ledger::LedgerService::new(service(context)))
+            .max_decoding_message_size(SMALL_REQUEST_MAX)
+            .max_encoding_message_size(ANSWER_MAX),
+    )
+    .add_service(
+        OperationsServer::new(operations::OperationsService { context: service(context), peers: false })
+            .max_decoding_message_size(SMALL_REQUEST_MAX),
+    )
+    .add_service(health_service.max_decoding_message_size(SMALL_REQUEST_MAX))
+    .add_service(reflection_v1.max_decoding_message_size(SMALL_REQUEST_MAX))
+    .add_service(reflection_v1alpha.max_decoding_message_size(SMALL_REQUEST_MAX));
+    let held = (context.bounds.clone(), context.finality.clone());
+    let router = routes
+        .prepare()
+        .into_axum_router()
+        .layer(middleware::from_fn_with_state(held, bounds::bound))
+        .layer(tonic_web::GrpcWebLayer::new())
+        .reset_fallback();
     Ok((router, health))
 }
 
 /// The operators' routes: `/metrics`, and Operations with peers.
-#[must_use]
 pub fn operator(context: &Context) -> Router {
     use schema::operations_server::OperationsServer;
     let service = operations::OperationsService { context: context.clone(), peers: true };
-    let grpc = Routes::new(OperationsServer::new(service)).prepare().into_axum_router().reset_fallback();
+    let service = OperationsServer::new(service).max_decoding_message_size(SMALL_REQUEST_MAX);
+    let grpc = Routes::new(service).prepare().into_axum_router().reset_fallback();
     operator::routes(context).merge(grpc)
 }
 
@@ -136,6 +158,6 @@ fn storage_status(error: &StorageError) -> tonic::Status {
     error::status(
         tonic::Code::Internal,
         "STORAGE",
-        "this node cannot read its store: try another one, and tell its operator",
+        "this node's store failed: try another node, and tell the operator of this one",
     )
 }

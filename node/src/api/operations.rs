@@ -4,14 +4,18 @@ use markstein_proto::EpochId;
 use tonic::{Code, Request, Response, Status};
 
 use super::{
-    Context, blocking, error,
+    Context, error,
     schema::{
         AuthorityStatus, PeersRequest, PeersResponse, Role, StatusRequest, StatusResponse,
         operations_server::Operations,
     },
     storage_status,
 };
-use crate::ledger::{State, cosignature_times, newest_checkpoint};
+use crate::{
+    chain::CLOCK_SKEW_MAX_MS,
+    ledger::{FinalState, State, cosignature_times, newest_checkpoint},
+    storage::View,
+};
 
 #[derive(Debug)]
 pub(super) struct OperationsService {
@@ -24,7 +28,9 @@ pub(super) struct OperationsService {
 impl Operations for OperationsService {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         let context = self.context.clone();
-        blocking(move || status(&context)).await.map(Response::new)
+        let finality = context.finality.clone();
+        let bounds = context.bounds.clone();
+        bounds.read(&finality, move |state, view| status(&context, state, view)).await.map(Response::new)
     }
 
     async fn peers(&self, _: Request<PeersRequest>) -> Result<Response<PeersResponse>, Status> {
@@ -37,12 +43,11 @@ impl Operations for OperationsService {
     }
 }
 
-fn status(context: &Context) -> Result<StatusResponse, Status> {
-    let (state, view) = context.finality.snapshot().map_err(|e| storage_status(&e))?;
+fn status(context: &Context, state: &FinalState, view: &View<'_>) -> Result<StatusResponse, Status> {
     let (tip, set, pool) = (state.tip(), state.authorities(), context.pool.size());
     let origin = &context.genesis.origin;
-    let checkpoint = newest_checkpoint(&view, &*state, origin).map_err(|e| storage_status(&e))?;
-    let times = cosignature_times(&view, &*state, origin).map_err(|e| storage_status(&e))?;
+    let checkpoint = newest_checkpoint(view, state, origin).map_err(|e| storage_status(&e))?;
+    let times = cosignature_times(view, state, origin).map_err(|e| storage_status(&e))?;
     let authority = |(a, time): (&markstein_proto::Authority, Option<u64>)| {
         let here = a.id == context.authority;
         AuthorityStatus {
@@ -55,10 +60,17 @@ fn status(context: &Context) -> Result<StatusResponse, Status> {
             cosigned_at_ms: time.unwrap_or(0).saturating_mul(1000),
         }
     };
-    let condition = if checkpoint.is_some() {
-        String::new()
-    } else {
+    let clock = context.clock.now();
+    let as_of_ms = checkpoint.as_ref().map_or(0, |c| c.as_of_s.saturating_mul(1000));
+    let ahead = tip.time.0.max(as_of_ms).saturating_sub(clock.0);
+    let condition = if checkpoint.is_none() {
         "the newest block is not cosigned by a quorum yet: receipts wait for it".into()
+    } else if ahead > CLOCK_SKEW_MAX_MS {
+        format!(
+            "the newest checkpoint is {ahead} ms ahead of this node's clock: no block is made until the clock is set right"
+        )
+    } else {
+        String::new()
     };
     let EpochId(epoch) = tip.epoch;
     Ok(StatusResponse {
@@ -67,7 +79,7 @@ fn status(context: &Context) -> Result<StatusResponse, Status> {
         origin: origin.clone(),
         node: context.authority.to_string(),
         role: Role::Authority.into(),
-        serving: checkpoint.is_some(),
+        serving: condition.is_empty(),
         condition,
         epoch,
         view: tip.view.0,
@@ -75,12 +87,12 @@ fn status(context: &Context) -> Result<StatusResponse, Status> {
         block_id: tip.block_id.0.to_vec(),
         log_size: tip.size.0,
         block_time_ms: tip.time.0,
-        checkpoint_as_of_ms: checkpoint.map_or(0, |c| c.as_of_s.saturating_mul(1000)),
+        checkpoint_as_of_ms: as_of_ms,
         pool_batches: pool.batches as u64,
         pool_bytes: pool.bytes as u64,
         quorum: set.quorum() as u32,
         authorities: set.authorities().iter().zip(times).map(authority).collect(),
         uptime_ms: context.started.elapsed().as_millis() as u64,
-        clock_ms: context.clock.now().0,
+        clock_ms: clock.0,
     })
 }

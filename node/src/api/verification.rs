@@ -1,14 +1,19 @@
 //! `markstein.v1.Verification`: material for those who check. Verdicts are their own.
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use markstein_proto::{BatchId, Hash, LeafIndex};
-use tokio::sync::mpsc;
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, mpsc},
+};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use super::{
-    Context, blocking, error,
+    Context,
+    bounds::busy,
+    error,
     schema::{
         GetBatchReceiptsRequest, GetReceiptRequest, GetReceiptResponse, LookupRequest, LookupResponse,
         get_receipt_request::Record, verification_server::Verification,
@@ -22,11 +27,24 @@ use crate::{
 
 /// Receipts on their way to one client at once.
 const STREAM_AHEAD: usize = 64;
+/// A reader that takes no receipt for this long is left.
+const READER_PATIENCE: Duration = Duration::from_secs(30);
+/// Batches whose receipts are sent at once: each holds a thread and a snapshot.
+const STREAMS_MAX: usize = 64;
 /// Records a look-up tells of.
 const LOOKUP_MAX: usize = 100;
 
 #[derive(Debug)]
-pub(super) struct VerificationService(pub(super) Context);
+pub(super) struct VerificationService {
+    context: Context,
+    streams: Arc<Semaphore>,
+}
+
+impl VerificationService {
+    pub(super) fn new(context: Context) -> Self {
+        Self { context, streams: Arc::new(Semaphore::new(STREAMS_MAX)) }
+    }
+}
 
 fn batch_id(bytes: &[u8]) -> Result<BatchId, Status> {
     Hash::try_from(bytes).map(BatchId).map_err(|_| error::invalid("a batch id has 32 bytes"))
@@ -39,20 +57,21 @@ impl Verification for VerificationService {
         request: Request<GetReceiptRequest>,
     ) -> Result<Response<GetReceiptResponse>, Status> {
         let record = request.into_inner().record.ok_or_else(|| error::invalid("say which record"))?;
-        let context = self.0.clone();
-        let json = blocking(move || {
-            let (state, view) = context.finality.snapshot().map_err(|e| storage_status(&e))?;
-            let index = match record {
-                Record::Index(index) => LeafIndex(index),
-                Record::OfBatch(of) => record_of_batch(&view, &batch_id(&of.batch_id)?, of.position)
-                    .map_err(|e| error::lookup(&e))?,
-            };
-            let receipt =
-                receipt(&view, &state, &context.genesis.origin, index).map_err(|e| error::receipt(&e))?;
-            Ok(receipt.to_json())
-        })
-        .await?;
-        self.0.metrics.receipts(1);
+        let context = self.context.clone();
+        let origin = context.genesis.origin.clone();
+        let json = context
+            .bounds
+            .read(&context.finality, move |state, view| {
+                let index = match record {
+                    Record::Index(index) => LeafIndex(index),
+                    Record::OfBatch(of) => record_of_batch(view, &batch_id(&of.batch_id)?, of.position)
+                        .map_err(|e| error::lookup(&e))?,
+                };
+                let receipt = receipt(view, state, &origin, index).map_err(|e| error::receipt(&e))?;
+                Ok(receipt.to_json())
+            })
+            .await?;
+        self.context.metrics.receipts(1);
         Ok(Response::new(GetReceiptResponse { receipt: json.into_bytes() }))
     }
 
@@ -64,11 +83,14 @@ impl Verification for VerificationService {
     ) -> Result<Response<Self::GetBatchReceiptsStream>, Status> {
         let request = request.into_inner();
         let id = batch_id(&request.batch_id)?;
+        let permit = Arc::clone(&self.streams).try_acquire_owned().map_err(|_| busy())?;
         let (sender, receiver) = mpsc::channel(STREAM_AHEAD);
-        let context = self.0.clone();
+        let (context, runtime) = (self.context.clone(), Handle::current());
         tokio::task::spawn_blocking(move || {
-            if let Err(failed) = send_receipts(&context, &id, request.first as usize, &sender) {
-                let _ = sender.blocking_send(Err(error::receipt(&failed)));
+            let _permit = permit;
+            let send = |answer| runtime.block_on(sender.send_timeout(answer, READER_PATIENCE)).is_ok();
+            if let Err(failed) = send_receipts(&context, &id, request.first as usize, &send) {
+                send(Err(error::receipt(&failed)));
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
@@ -77,33 +99,33 @@ impl Verification for VerificationService {
     async fn lookup(&self, request: Request<LookupRequest>) -> Result<Response<LookupResponse>, Status> {
         let commitment = Hash::try_from(request.into_inner().commitment.as_slice())
             .map_err(|_| error::invalid("a commitment has 32 bytes"))?;
-        let finality = self.0.finality.clone();
-        let indices = blocking(move || {
-            let (_, view) = finality.snapshot().map_err(|e| storage_status(&e))?;
-            let bounds = (commitment, LeafIndex(0))..=(commitment, LeafIndex(u64::MAX));
-            view.range::<PublicCommitments>(bounds)
-                .take(LOOKUP_MAX)
-                .map(|entry| entry.map(|((_, index), ())| index.0))
-                .collect::<Result<Vec<u64>, _>>()
-                .map_err(|e| storage_status(&e))
-        })
-        .await?;
+        let Context { bounds, finality, .. } = &self.context;
+        let indices = bounds
+            .read(finality, move |_, view| {
+                let bounds = (commitment, LeafIndex(0))..=(commitment, LeafIndex(u64::MAX));
+                view.range::<PublicCommitments>(bounds)
+                    .take(LOOKUP_MAX)
+                    .map(|entry| entry.map(|((_, index), ())| index.0))
+                    .collect::<Result<Vec<u64>, _>>()
+                    .map_err(|e| storage_status(&e))
+            })
+            .await?;
         Ok(Response::new(LookupResponse { indices }))
     }
 }
 
-/// Sends the receipts of a batch from one snapshot; ends quietly when nobody listens any more.
+/// Sends the receipts of a batch from one snapshot; ends quietly when nobody listens any more, or too slowly.
 fn send_receipts(
     context: &Context,
     id: &BatchId,
     first: usize,
-    sender: &mpsc::Sender<Result<GetReceiptResponse, Status>>,
+    send: &dyn Fn(Result<GetReceiptResponse, Status>) -> bool,
 ) -> Result<(), ReceiptFailure> {
     let (state, view) = context.finality.snapshot()?;
     let receipts = batch_receipts(&view, &state, &context.genesis.origin, id)?;
     for position in first..receipts.len() {
         let receipt = receipts.receipt(&view, position)?.to_json().into_bytes();
-        if sender.blocking_send(Ok(GetReceiptResponse { receipt })).is_err() {
+        if !send(Ok(GetReceiptResponse { receipt })) {
             return Ok(());
         }
         context.metrics.receipts(1);

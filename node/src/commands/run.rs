@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use markstein_node::config::{AuthorityKeys, NodeConfig, keys};
-use markstein_node::shutdown::{StopSignal, termination};
+use markstein_node::shutdown::{StopSignal, run_to_end, termination};
 use markstein_node::{node, setup};
 
 use super::{ConfigArgs, logging};
@@ -32,12 +32,12 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<()> {
     }
     setup::check(&config, &genesis)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), authority = %config.authority, %ledger, config = %file.display(), "starting");
-    let runtime = tokio::runtime::Runtime::new().context("the asynchronous runtime cannot be started")?;
     let exit_with_parent = args.exit_with_parent;
-    runtime.block_on(async move {
+    let ended = run_to_end(async move {
         let shutdown = shutdown_request(exit_with_parent)?;
         node::run(config, genesis, keys, shutdown).await.map_err(anyhow::Error::from)
-    })?;
+    });
+    ended.context("the asynchronous runtime cannot be started")??;
     tracing::info!("stopped");
     Ok(())
 }

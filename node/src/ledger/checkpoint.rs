@@ -85,8 +85,12 @@ impl Cosigner {
         if size < signed {
             return Err(CosignerError::Below { asked: size.0, signed: signed.0 });
         }
-        let text = Checkpoint::new(&self.origin, size, state.frontier().root())?.to_text();
-        let cosignature = sign_cosignature(&self.cosigner_key, self.vkey.name(), &text, now.0 / 1000)?;
+        let text = self.text(state)?;
+        let time_s = now.0 / 1000;
+        if self.last_time(read, state)?.is_some_and(|last| time_s <= last) {
+            return Ok(()); // the clock went back: what is signed stays, so that the as-of time never goes back
+        }
+        let cosignature = sign_cosignature(&self.cosigner_key, self.vkey.name(), &text, time_s)?;
         let name = KeyName::new(&self.origin).expect("origins are valid key names");
         let log_line = sign_ed25519(&name, &self.log_key, &text)?;
         let lines = format!("{cosignature}\n{log_line}\n");
@@ -96,6 +100,25 @@ impl Cosigner {
             writes.delete::<Cosignatures>(&older?.0); // below the newest quorum they serve nobody
         }
         Ok(())
+    }
+}
+
+impl Cosigner {
+    /// When this authority cosigned the checkpoint of a state last, seconds since 1970.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn last_time<R: Read>(&self, read: &R, state: &dyn State) -> Result<Option<u64>, StorageError> {
+        let key = (state.tip().size, self.number);
+        let Some(lines) = read.get::<Cosignatures>(&key)? else { return Ok(None) };
+        let (cosignature, _) = parse_lines(&lines)?;
+        let damaged = |e: String| StorageError::corrupt("cosignatures", e);
+        let text = self.text(state).map_err(|e| damaged(e.to_string()))?;
+        verify_cosignature(&self.vkey, &text, &cosignature).map(Some).map_err(|e| damaged(e.to_string()))
+    }
+
+    fn text(&self, state: &dyn State) -> Result<String, CheckpointError> {
+        Ok(Checkpoint::new(&self.origin, state.tip().size, state.frontier().root())?.to_text())
     }
 }
 

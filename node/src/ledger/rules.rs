@@ -106,9 +106,11 @@ pub fn check_batch(
     if state.contains(&batch.id())? {
         return Ok(Err(BatchRefusal::Duplicate));
     }
-    Ok(check_age(head.created_at, time)
-        .and_then(|()| batch.records().iter().try_for_each(|leaf| check_record(&leaf.record, &grant, rules)))
-        .and_then(|()| Ok(head.verify_author(&grant, time)?)))
+    let records = batch.records().iter().try_for_each(|leaf| check_record(&leaf.record, &grant, rules));
+    // Age comes last: whose only fault is its age was good but for the delay.
+    Ok(records
+        .and_then(|()| Ok(head.verify_author(&grant, time)?))
+        .and_then(|()| check_age(head.created_at, time)))
 }
 
 fn check_age(created_at: TimeMs, time: TimeMs) -> Result<(), BatchRefusal> {

@@ -7,13 +7,12 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
-    thread::JoinHandle,
 };
 
 use markstein_proto::{Author, Batch, BatchId, DecodeError};
 use tokio::sync::oneshot;
 
-use super::index::{Entry, PoolFull, PoolIndex, PoolLimits, PoolSize};
+use super::index::{Entry, PendingBatch, PoolFull, PoolIndex, PoolLimits, PoolSize};
 use crate::{
     clock::Clock,
     finality::Finality,
@@ -100,7 +99,8 @@ pub struct Pool {
     index: Arc<Mutex<PoolIndex>>,
 }
 
-/// Loads what is in the store and starts the pool's thread, which ends when every handle is dropped.
+/// Loads what is in the store and starts the pool's thread, which ends when every handle is dropped, or when the
+/// store fails; the receiver tells.
 ///
 /// # Errors
 /// See [`PoolFailure`].
@@ -111,18 +111,19 @@ pub fn start(
     finality: Finality,
     clock: Arc<dyn Clock>,
     wake: WakeSender,
-) -> Result<(Pool, JoinHandle<Result<(), PoolFailure>>), PoolFailure> {
+) -> Result<(Pool, oneshot::Receiver<Result<(), PoolFailure>>), PoolFailure> {
     let index = Arc::new(Mutex::new(load(db, limits)?));
     if lock(&index).size().batches > 0 {
         wake.pooled();
     }
     let (mailbox, requests) = sync_channel(MAILBOX);
     let actor = Actor { db: db.clone(), rules, finality, clock, wake, index: Arc::clone(&index) };
-    let thread = std::thread::Builder::new()
+    let (ended, end) = oneshot::channel();
+    std::thread::Builder::new()
         .name("pool".into())
-        .spawn(move || actor.run(&requests))
+        .spawn(move || ended.send(actor.run(&requests)))
         .map_err(|e| StorageError::Write { reason: format!("no thread for the pool: {e}") })?;
-    Ok((Pool { mailbox, index }, thread))
+    Ok((Pool { mailbox, index }, end))
 }
 
 fn load(db: &Db, limits: PoolLimits) -> Result<PoolIndex, PoolFailure> {
@@ -179,18 +180,18 @@ impl Pool {
         lock(&self.index).size()
     }
 
-    /// The oldest undecided batches that fit into one block together.
+    /// All undecided batches, oldest first.
+    #[must_use]
+    pub fn pending(&self) -> Vec<PendingBatch> {
+        lock(&self.index).pending()
+    }
+
+    /// The bytes of a pending batch, decoded.
     ///
     /// # Errors
     /// See [`PoolFailure`].
-    pub fn oldest(
-        &self,
-        db: &Db,
-        bytes_max: usize,
-        records_max: usize,
-    ) -> Result<Vec<Arc<Batch>>, PoolFailure> {
-        let ids = lock(&self.index).oldest(bytes_max, records_max);
-        ids.iter().map(|id| stored(db, id).map(Arc::new)).collect()
+    pub fn read(&self, db: &Db, id: &BatchId) -> Result<Arc<Batch>, PoolFailure> {
+        stored(db, id).map(Arc::new)
     }
 
     /// Adds the removal of decided batches to the writes that decide them.
@@ -281,7 +282,12 @@ impl Actor {
             return Ok(Some(Submitted::Decided(outcome)));
         }
         let state = self.finality.state();
-        check_batch(&*state, &self.rules, batch, self.clock.now())??;
+        match check_batch(&*state, &self.rules, batch, self.clock.now())? {
+            // Its issuer must hear `refused`, on final state, before it may sign the records again: so it goes in and
+            // is decided with the others. All else is good, its key too, so nobody else comes in this way.
+            Err(BatchRefusal::Expired) => {}
+            checked => checked?,
+        }
         let entry = describe(batch).ok_or(BatchRefusal::GenesisAuthor)?;
         lock(&self.index).check_room(&entry, staged)?;
         Ok(None)

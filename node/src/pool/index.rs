@@ -24,6 +24,17 @@ pub struct PoolSize {
     pub bytes: usize,
 }
 
+/// What whoever builds a block needs to know of a batch before reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingBatch {
+    /// Which.
+    pub id: BatchId,
+    /// Its bytes.
+    pub bytes: usize,
+    /// Its records.
+    pub records: usize,
+}
+
 /// A batch in the pool; its bytes are in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -125,18 +136,10 @@ impl PoolIndex {
         self.sequences.get(id).copied()
     }
 
-    /// The oldest batches that fit into one block together.
-    pub(super) fn oldest(&self, bytes_max: usize, records_max: usize) -> Vec<BatchId> {
-        let (mut bytes, mut records, mut ids) = (0, 0, Vec::new());
-        for entry in self.entries.values() {
-            bytes += entry.bytes;
-            records += entry.records;
-            if bytes > bytes_max || records > records_max {
-                break;
-            }
-            ids.push(entry.id);
-        }
-        ids
+    /// All entries, oldest first.
+    pub(super) fn pending(&self) -> Vec<PendingBatch> {
+        let pending = |e: &Entry| PendingBatch { id: e.id, bytes: e.bytes, records: e.records };
+        self.entries.values().map(pending).collect()
     }
 }
 
@@ -172,11 +175,10 @@ mod tests {
         for number in 0..4 {
             index.insert(u64::from(number), entry(number, "a", 10));
         }
-        assert_eq!(index.oldest(25, 100).len(), 2);
-        assert_eq!(index.oldest(100, 30).len(), 3);
+        assert_eq!(index.pending().len(), 4);
         assert_eq!(index.remove(&entry(0, "a", 10).id), Some(0));
         assert_eq!(index.remove(&entry(0, "a", 10).id), None);
-        assert_eq!(index.oldest(10, 100), vec![entry(1, "a", 10).id]);
+        assert_eq!(index.pending()[0].id, entry(1, "a", 10).id, "oldest first");
         assert_eq!(index.size(), PoolSize { batches: 3, bytes: 30 });
         for number in 1..4 {
             index.remove(&entry(number, "a", 10).id);

@@ -7,4 +7,4 @@ mod actor;
 mod index;
 
 pub use actor::{Pool, PoolFailure, SubmitError, Submitted, Wake, WakeSender, start};
-pub use index::{PoolLimits, PoolSize};
+pub use index::{PendingBatch, PoolFull, PoolLimits, PoolSize};

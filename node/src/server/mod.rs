@@ -1,7 +1,7 @@
 //! Listeners: bound before anything is served, so that a port in use is said at once and ports may be left to the
 //! system; with TLS where the configuration has it; bounded in connections, headers and idle time.
 //!
-//! One port serves gRPC (HTTP/2, with prior knowledge where there is no TLS), gRPC-web and JSON over HTTP/1.1.
+//! One port serves gRPC (HTTP/2, with prior knowledge where there is no TLS), gRPC-web over HTTP/1.1.
 
 mod address;
 mod admission;
@@ -39,7 +39,7 @@ const HEADER_BYTES_MAX: u32 = 32 * 1024;
 /// Most headers of an HTTP/1.1 request.
 const HEADERS_MAX: usize = 100;
 /// Most requests at once on one HTTP/2 connection.
-const STREAMS_MAX: u32 = 256;
+const STREAMS_MAX: u32 = 128;
 
 /// Listeners that hold their ports; nothing is answered until [`Bound::serve`].
 #[derive(Debug)]

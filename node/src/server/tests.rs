@@ -254,8 +254,8 @@ fn certificates_that_cannot_be_used_are_named() {
     assert!(bind(&missing).contains("nowhere.pem does not exist"), "{}", bind(&missing));
     fs::set_permissions(&files.key, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(bind(&files).contains("chmod o="), "{}", bind(&files));
-    fs::set_permissions(&files.key, fs::Permissions::from_mode(0o640)).unwrap();
     fs::copy(&files.certificate, &files.key).unwrap();
+    fs::set_permissions(&files.key, fs::Permissions::from_mode(0o640)).unwrap();
     assert!(bind(&files).contains("no private key"), "{}", bind(&files));
 }
 

@@ -1,14 +1,16 @@
 //! `init` makes one journal for a set of keys, whatever happens in between.
 
-use markstein_proto::AuthorityId;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use markstein_proto::{
+    AuthorityId, AuthoritySet, DocumentType, DocumentTypeName, EpochId, IssuerGrant, IssuerId, IssuerKey,
+    Parameters, TimeMs,
+};
 use tempfile::TempDir;
 
 use super::*;
 use crate::config::keys;
-use markstein_proto::{
-    AuthoritySet, DocumentType, DocumentTypeName, EpochId, IssuerGrant, IssuerId, IssuerKey, Parameters,
-    TimeMs,
-};
 
 struct Place {
     folder: TempDir,
@@ -51,7 +53,7 @@ fn another(genesis: &Genesis) -> Genesis {
 
 #[test]
 fn init_once_then_run_finds_it() {
-    let Place { config, genesis, .. } = place();
+    let Place { folder: _folder, config, genesis } = place();
     assert!(matches!(check(&config, &genesis), Err(SetupError::NotCreated { .. })));
     assert!(!config.data_dir.exists(), "looking makes nothing");
     init(&config, &genesis).unwrap();
@@ -61,7 +63,7 @@ fn init_once_then_run_finds_it() {
 
 #[test]
 fn a_second_init_is_refused_also_when_the_data_is_gone() {
-    let Place { config, genesis, .. } = place();
+    let Place { folder: _folder, config, genesis } = place();
     init(&config, &genesis).unwrap();
     let message = init(&config, &genesis).unwrap_err().to_string();
     assert!(message.contains("sign the opposite") && message.contains("keys new"), "{message}");
@@ -74,28 +76,38 @@ fn a_second_init_is_refused_also_when_the_data_is_gone() {
 
 #[test]
 fn an_interrupted_init_is_finished_by_the_next_and_never_run() {
-    let Place { config, genesis, .. } = place();
-    // As far as it can get without being done: the folder is there, block 0 may not be.
-    write_marker(&config, State::Creating, genesis.ledger_id()).unwrap();
-    drop(DataFolder::create(&config.data_dir, &genesis.ledger_id().0).unwrap());
-    assert!(matches!(check(&config, &genesis), Err(SetupError::Interrupted { .. })));
-    init(&config, &genesis).unwrap();
-    check(&config, &genesis).unwrap();
+    for with_block_0 in [false, true] {
+        let Place { folder: _folder, config, genesis } = place();
+        write_marker(&config, State::Creating, genesis.ledger_id()).unwrap();
+        let folder = DataFolder::create(&config.data_dir, &genesis.ledger_id().0).unwrap();
+        if with_block_0 {
+            ledger::init(folder.db(), &genesis).unwrap();
+        }
+        drop(folder);
+        assert!(matches!(check(&config, &genesis), Err(SetupError::Interrupted { .. })));
+        let other = init(&config, &another(&genesis));
+        assert!(matches!(other, Err(SetupError::Folder(FolderError::AnotherLedger { .. }))));
+        init(&config, &genesis).unwrap();
+        check(&config, &genesis).unwrap();
+    }
 }
 
 #[test]
 fn a_folder_with_something_else_in_it_is_left_alone() {
-    let Place { config, genesis, .. } = place();
+    let Place { folder: _folder, config, genesis } = place();
     fs::create_dir(&config.data_dir).unwrap();
     fs::write(config.data_dir.join("thesis.txt"), "years of work").unwrap();
+    fs::set_permissions(&config.data_dir, Permissions::from_mode(0o755)).unwrap();
     assert!(matches!(init(&config, &genesis), Err(SetupError::Folder(FolderError::NotEmpty { .. }))));
     assert!(!marker_path(&config).exists());
     assert!(config.data_dir.join("thesis.txt").exists());
+    let mode = fs::metadata(&config.data_dir).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o755, "others need not lose the way to their folder");
 }
 
 #[test]
 fn a_lost_marker_is_written_again_where_the_data_is_right() {
-    let Place { config, genesis, .. } = place();
+    let Place { folder: _folder, config, genesis } = place();
     init(&config, &genesis).unwrap();
     fs::remove_file(marker_path(&config)).unwrap();
     assert!(matches!(

@@ -196,7 +196,9 @@ fn a_data_folder_is_private_and_bound_to_its_ledger() {
     assert!(matches!(DataFolder::create(&path, &LEDGER), Err(FolderError::AlreadyInitialised { .. })));
     drop(data);
 
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap(); // as some backups leave it
     let data = DataFolder::open(&path, &LEDGER).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
     assert!(data.db().contains::<Journal>(&1).unwrap());
     drop(data);
     let other = Hash([8; 32]);

@@ -115,10 +115,11 @@ impl DataFolder {
     /// [`FolderError::AlreadyInitialised`] or [`FolderError::NotEmpty`] if something is in it, and whatever the
     /// disk gives.
     pub fn create(path: &Path, ledger_id: &Hash) -> Result<Self, FolderError> {
-        make_private(path)?;
+        DirBuilder::new().recursive(true).mode(MODE).create(path).map_err(failed("create", path))?;
         // Held to the end: of two that create the same folder at once, one is told so.
         let _lock = lock(path)?;
         refuse_contents(path)?;
+        make_private(path)?; // only now: a folder that is somebody else's keeps its mode
         let in_making = path.join(STORE_IN_MAKING);
         if in_making.exists() {
             fs::remove_dir_all(&in_making).map_err(failed("remove the unfinished", &in_making))?;
@@ -145,6 +146,7 @@ impl DataFolder {
         if found != *expected {
             return Err(FolderError::AnotherLedger { path: path.to_owned(), found, expected: *expected });
         }
+        keep_private(path)?;
         Ok(Self { path: path.to_owned(), ledger_id: found, db })
     }
 
@@ -174,8 +176,17 @@ impl DataFolder {
 }
 
 fn make_private(path: &Path) -> Result<(), FolderError> {
-    DirBuilder::new().recursive(true).mode(MODE).create(path).map_err(failed("create", path))?;
     fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(failed("make private", path))
+}
+
+/// A folder that came back from a backup may be open to everybody.
+fn keep_private(path: &Path) -> Result<(), FolderError> {
+    let mode = fs::metadata(path).map_err(failed("examine", path))?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    tracing::warn!(path = %path.display(), "others could enter the data folder; it is made private again");
+    make_private(path)
 }
 
 fn lock(path: &Path) -> Result<File, FolderError> {

@@ -1,3 +1,5 @@
+//! The log against the RFC taken word for word, against published vectors, and against everything slightly wrong.
+
 #![allow(clippy::unwrap_used)]
 
 use alloc::format;

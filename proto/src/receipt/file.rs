@@ -87,7 +87,9 @@ impl Receipt {
         if json.len() > RECEIPT_MAX {
             return Err(ReceiptError::TooLong(json.len()));
         }
-        let malformed = |e: serde_json::Error| ReceiptError::Malformed(e.to_string());
+        // The message may quote the file, whose names and texts have any length.
+        let malformed =
+            |e: serde_json::Error| ReceiptError::Malformed(e.to_string().chars().take(200).collect());
         let FormatOnly { format } = serde_json::from_slice(json).map_err(malformed)?;
         if format != RECEIPT_FORMAT {
             return Err(ReceiptError::UnknownFormat(format.chars().take(64).collect()));

@@ -1,3 +1,5 @@
+//! The status tree against recomputation, and its proofs against everything slightly wrong.
+
 #![allow(clippy::unwrap_used)]
 
 use alloc::collections::BTreeMap;

@@ -8,6 +8,7 @@ use markstein_proto::{
 
 use crate::support::{
     PERMITS, Random, START_MS, anchor, authority_set, genesis, issuer_id, public_anchor, secret,
+    wire::{Field, change_at, join, split, varint},
 };
 
 /// A decoder, reduced to what it says about the bytes: the bytes it would write.
@@ -31,7 +32,7 @@ fn trust(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
 
 const DECODERS: [Decode; 4] = [leaf, batch, set, trust];
 
-fn random_anchor(random: &mut Random) -> Record {
+pub fn random_anchor(random: &mut Random) -> Record {
     Record::Anchor(Anchor {
         commitment: Commitment(random.hash()),
         public: random.below(2) == 1,
@@ -40,7 +41,7 @@ fn random_anchor(random: &mut Random) -> Record {
     })
 }
 
-fn random_grant(random: &mut Random) -> Record {
+pub fn random_grant(random: &mut Random) -> Record {
     let key = |random: &mut Random| {
         let not_before = random.u64();
         IssuerKey {
@@ -127,73 +128,6 @@ fn batches_sets_and_geneses_are_read_as_they_were_written() {
         let made = genesis(authorities);
         assert_eq!(Genesis::decode(&made.encode()), Ok(made));
     }
-}
-
-/// One field as it stands in a message: its number, its wire type, its bytes with the key, and its value.
-#[derive(Clone)]
-struct Field {
-    number: u64,
-    wire_type: u64,
-    value: Vec<u8>,
-}
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
-}
-
-fn read_varint(bytes: &mut &[u8]) -> Vec<u8> {
-    let end = bytes.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
-    let (varint, rest) = bytes.split_at(end);
-    *bytes = rest;
-    varint.to_vec()
-}
-
-fn number(varint: &[u8]) -> u64 {
-    varint.iter().rev().fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f))
-}
-
-/// Splits a message that is known to be good.
-fn split(mut bytes: &[u8]) -> Vec<Field> {
-    let mut fields = Vec::new();
-    while !bytes.is_empty() {
-        let key = number(&read_varint(&mut bytes));
-        let value = if key & 7 == 2 {
-            let length = number(&read_varint(&mut bytes)) as usize;
-            let (value, rest) = bytes.split_at(length);
-            bytes = rest;
-            value.to_vec()
-        } else {
-            read_varint(&mut bytes)
-        };
-        fields.push(Field { number: key >> 3, wire_type: key & 7, value });
-    }
-    fields
-}
-
-impl Field {
-    fn write(&self) -> Vec<u8> {
-        let length = if self.wire_type == 2 { varint(self.value.len() as u64) } else { Vec::new() };
-        [varint(self.number << 3 | self.wire_type), length, self.value.clone()].concat()
-    }
-}
-
-fn join(fields: &[Field]) -> Vec<u8> {
-    fields.iter().flat_map(Field::write).collect()
-}
-
-/// The bytes with the message at `path`, fields from the outermost inwards, replaced by what `change` makes of it.
-fn change_at(bytes: &[u8], path: &[u64], change: &dyn Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
-    let Some((step, rest)) = path.split_first() else { return change(bytes) };
-    let mut fields = split(bytes);
-    let field = fields.iter_mut().find(|field| field.number == *step).unwrap();
-    field.value = change_at(&field.value, rest, change);
-    join(&fields)
 }
 
 /// Every other way to write one message, by name.
@@ -475,93 +409,6 @@ fn authorities_are_counted_and_distinct() {
     {
         let set = authority_set(0, 0..n);
         assert_eq!((set.faults(), set.quorum()), (f, q), "{n}");
-    }
-}
-
-fn sign(records: &[Record]) -> Result<Batch, DecodeError> {
-    let key = secret(PERMITS, "issuer");
-    Batch::sign(LedgerId(Hash::ZERO), &issuer_id(PERMITS), &key, TimeMs(START_MS), records)
-}
-
-#[test]
-fn batches_are_bounded() {
-    let mut random = Random(6);
-    let mut records: Vec<Record> = (0..=BATCH_RECORDS_MAX).map(|_| random_anchor(&mut random)).collect();
-    let count = |got| Err(DecodeError::Count { what: "records of a batch", min: 1, max: 10_000, got });
-    assert_eq!(sign(&records), count(BATCH_RECORDS_MAX + 1));
-    assert_eq!(sign(&[]), count(0));
-    records.pop();
-    let full = sign(&records).unwrap();
-    assert_eq!(full.records().len(), BATCH_RECORDS_MAX);
-    assert!(full.bytes().len() <= BATCH_MAX);
-
-    records[7] = records[9_000].clone();
-    let twice = Err(DecodeError::Value { what: "records of a batch", rule: "must all be different" });
-    assert_eq!(sign(&records), twice);
-    assert_eq!(sign(&[anchor(1, 1), anchor(1, 1)]), twice);
-
-    let long: Vec<Record> = (0..700).map(|_| random_grant(&mut random)).collect();
-    let grants = long.iter().map(|r| r.to_leaf().len()).sum::<usize>();
-    let times = BATCH_MAX / grants + 1;
-    let mut many = Vec::new();
-    for _ in 0..times * 2 {
-        many.extend((0..700).map(|_| random_grant(&mut random)));
-    }
-    many.truncate(BATCH_RECORDS_MAX);
-    assert!(matches!(sign(&many), Err(DecodeError::TooLong { what: "batch", max: BATCH_MAX, .. })));
-}
-
-#[test]
-fn a_batch_is_what_its_head_says() {
-    let good = sign(&[anchor(1, 1), anchor(2, 1)]).unwrap();
-    let three = sign(&[anchor(1, 1), anchor(2, 1), anchor(3, 1)]).unwrap();
-    let fields = split(good.bytes());
-    let with = |fields: &[Field]| Batch::decode(join(fields));
-    assert_eq!(with(&fields), Ok(good.clone()));
-    let value = |error| match error {
-        Err(DecodeError::Value { what, .. }) => what,
-        other => panic!("{other:?}"),
-    };
-    let count = "record count of the batch head";
-    assert_eq!(value(with(&fields[..2])), count);
-    assert_eq!(value(with(&[&fields[..], &split(three.bytes())[3..]].concat())), count);
-    let root = "records' root of the batch head";
-    assert_eq!(value(with(&[fields[0].clone(), fields[2].clone(), fields[1].clone()])), root);
-    assert_eq!(value(with(&[&fields[..2], &split(three.bytes())[3..]].concat())), root);
-    assert_eq!(
-        with(&fields[..1]),
-        Err(DecodeError::Count { what: "records of a batch", min: 1, max: 10_000, got: 0 })
-    );
-    assert!(with(&fields[1..]).is_err(), "without head");
-    let kinds = [fields[1].value.clone(), Leaf::Header(genesis(1).header()).encode()];
-    for kind in kinds {
-        let head = Field { value: kind.clone(), ..fields[0].clone() };
-        assert!(matches!(with(&[&[head], &fields[1..]].concat()), Err(DecodeError::WrongKind { .. })));
-    }
-    let record = Field { number: 2, wire_type: 2, value: fields[0].value.clone() };
-    let wrong = with(&[fields[0].clone(), fields[1].clone(), record]);
-    assert_eq!(wrong, Err(DecodeError::WrongKind { want: "record", found: "batch head" }));
-}
-
-/// A bad signature changes the leaf, not the name of the batch.
-#[test]
-fn the_id_of_a_batch_is_that_of_the_unsigned_head() {
-    let good = sign(&[anchor(1, 1)]).unwrap();
-    let mut head = good.head().clone();
-    head.signatures[0].1.0[5] ^= 1;
-    assert_eq!(head.id(), good.id());
-    assert_ne!(Leaf::BatchHead(head.clone()).hash(), log::leaf_hash(good.head_leaf()));
-    for change in [
-        |h: &mut BatchHead| h.ledger.0.0[0] ^= 1,
-        |h: &mut BatchHead| h.created_at.0 += 1,
-        |h: &mut BatchHead| h.record_count += 1,
-        |h: &mut BatchHead| h.records_root.0[31] ^= 1,
-        |h: &mut BatchHead| h.author = Author::Genesis,
-    ] {
-        let mut other = head.clone();
-        change(&mut other);
-        assert_ne!(other.id(), good.id());
-        assert_ne!(other.signing_bytes(), good.head().signing_bytes());
     }
 }
 

@@ -43,6 +43,23 @@ fn the_largest_genesis_goes_through_its_file() {
     assert!(matches!(refused(&"#".repeat(GENESIS_FILE_MAX + 1)), GenesisFileError::TooLong(_)));
 }
 
+/// Counted before anything is looked up: a list of 100,000 names in one of 100,000 types would take for ever.
+#[test]
+fn lists_are_bounded_before_their_elements_are_looked_at() {
+    let text = genesis(1).to_toml();
+    let count = |what| GenesisFileError::Invalid(DecodeError::Count { what, min: 0, max: 256, got: 257 });
+    let names = |list: &str| format!("document_types = [{}]", list.repeat(257));
+    let (head, issuers) = text.split_once("[[issuers]]").unwrap();
+    let (id, rest) = issuers.split_once("document_types").unwrap();
+    let (_, keys) = rest.split_once(']').unwrap();
+    let crowded = format!("{head}[[issuers]]{id}{}{keys}", names("\"unknown\","));
+    assert_eq!(refused(&crowded), count("document types of an issuer"));
+    let types = "[[parameters.document_types]]\ncode = 9\nname = \"no slug\"\n";
+    let registered = text.matches("[[parameters.document_types]]").count();
+    let crowded = text.replacen("[[authorities]]", &(types.repeat(257 - registered) + "[[authorities]]"), 1);
+    assert_eq!(refused(&crowded), count("document types"));
+}
+
 #[test]
 fn the_ledger_id_is_that_of_the_values() {
     let made = genesis(3);

@@ -1,6 +1,7 @@
 //! Tests of the ledger's own formats: receipts, canonical encoding, genesis, key files, and the published vectors.
 #![allow(clippy::unwrap_used)]
 
+mod batches;
 mod cases;
 mod consensus;
 mod encoding;

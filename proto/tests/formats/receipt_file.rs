@@ -246,3 +246,11 @@ fn damaged_texts_prove_nothing() {
         }
     }
 }
+
+#[test]
+fn a_refusal_quotes_little_of_what_it_refuses() {
+    let name = "x".repeat(1024 * 1024);
+    let json = format!(r#"{{"format": "markstein-receipt/v1", "{name}": 1}}"#);
+    let refused = Receipt::from_json(json.as_bytes()).unwrap_err().to_string();
+    assert!(refused.contains("unknown field") && refused.len() < 300, "{} bytes", refused.len());
+}

@@ -21,8 +21,8 @@ use crate::commands::genesis;
 const ORIGIN: &str = "neustadt.example/devnet";
 const ISSUER: &str = "bauaufsicht.neustadt.example";
 const ISSUER_NAME: &str = "Bauaufsicht Neustadt (Demo)";
-const DOCUMENT_TYPES: [(u32, &str); 3] =
-    [(1, "building-permit"), (2, "youth-welfare-decision"), (3, "certificate")];
+const DOCUMENT_TYPES: [(u32, &str); 4] =
+    [(1, "decision"), (2, "building-permit"), (3, "youth-welfare-decision"), (4, "certificate")];
 const RECOSIGN_INTERVAL_MS: u64 = 60_000;
 /// The whole stop of a node; below the time after which it is killed.
 const SHUTDOWN_DEADLINE_S: u64 = 10;

@@ -21,6 +21,7 @@ pub(super) fn add(cases: &mut Cases) {
     scopes(cases);
     times(cases);
     headers(cases);
+    older_newest(cases);
     grants(cases);
     statuses(cases);
     shapes(cases);
@@ -167,6 +168,17 @@ fn headers(cases: &mut Cases) {
         ledger.append_with(NOW + 1, &[], change);
         cases.refuse_newest(name, &ledger, 1, newer.clone());
     }
+}
+
+/// A newest header that claims a great height and stands before the record.
+fn older_newest(cases: &mut Cases) {
+    let mut ledger = ledger();
+    let high = ledger.append_with(NOW, &[], |h| h.height.0 = 9);
+    ledger.anchor(NOW + 1, PERMITS, &[anchor(1, 1)]);
+    let mut receipt = receipt_of(&ledger, (1, &anchor(1, 1)), ledger.last(), &[0]);
+    receipt.latest_header = ledger.placed(ledger.header_index(high));
+    let why = NotVerified::Places("the newest header is older than the record's");
+    cases.refuse("newest header of a great height before the record", &ledger, 1, receipt, why);
 }
 
 fn grants(cases: &mut Cases) {

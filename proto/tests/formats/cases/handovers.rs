@@ -30,6 +30,26 @@ pub(super) fn add(cases: &mut Cases) {
     list.signers();
     list.parts();
     list.last_blocks();
+    forks(cases, &ledger);
+}
+
+/// Authorities of epoch 1 that sign two logs: the sizes tell.
+fn forks(cases: &mut Cases, ledger: &Ledger) {
+    let mut short = Ledger::new(genesis(4));
+    short.end_epoch(START_MS + 2, authority_set(1, [1, 2, 3, 4]));
+    short.end_epoch(START_MS + 4, authority_set(2, 10..17));
+    let mut receipt = receipt_of(ledger, (1, &anchor(1, 1)), ledger.last(), &FIVE);
+    receipt.handovers[1].clone_from(&short.handovers[1]);
+    let why = handover(2, "it does not come after the one before it");
+    cases.refuse("second handover at a smaller size", ledger, 1, receipt, why);
+
+    let mut long = Ledger::new(genesis(4));
+    (1..9).for_each(|n| _ = long.append(START_MS + n, &[]));
+    long.end_epoch(START_MS + 9, authority_set(1, [1, 2, 3, 4]));
+    let mut receipt = receipt_of(ledger, (1, &anchor(1, 1)), 3, &[0, 1, 2]);
+    receipt.handovers.clone_from(&long.handovers);
+    let why = NotVerified::AnotherAuthoritySet;
+    cases.refuse("newest header of the new epoch before its handover", ledger, 1, receipt, why);
 }
 
 struct Broken<'a> {

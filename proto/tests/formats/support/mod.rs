@@ -1,6 +1,7 @@
 //! What the tests are made of: keys from fixed seeds, documents, and a ledger in memory. No clock, no randomness.
 
 mod ledger;
+pub mod wire;
 
 pub use ledger::{Ledger, Part};
 

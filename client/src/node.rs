@@ -1,0 +1,86 @@
+//! What a session asks of a node, whoever answers: the gRPC client or a test's fake.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use markstein_proto::BatchId;
+use prost::bytes::Bytes;
+use tokio_stream::Stream;
+
+use crate::text::safe;
+
+/// A node to write to and to get receipts from.
+pub trait Node: Send + Sync + 'static {
+    /// What people call it: its URL.
+    fn name(&self) -> &str;
+
+    /// The canonical genesis.
+    fn genesis(&self) -> impl Future<Output = Result<Vec<u8>, NodeError>> + Send;
+
+    /// Submits a batch and answers when it is decided. Submitting again gives the first outcome.
+    fn submit(&self, batch: Bytes) -> impl Future<Output = Result<Outcome, NodeError>> + Send;
+
+    /// The receipts of a final batch in the order of its records, from position `first` on.
+    fn receipts(
+        &self,
+        batch: BatchId,
+        first: u32,
+    ) -> impl Future<Output = Result<ReceiptStream, NodeError>> + Send;
+}
+
+/// Receipts as JSON, without their salts.
+pub type ReceiptStream = Pin<Box<dyn Stream<Item = Result<Vec<u8>, NodeError>> + Send>>;
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is in the ledger.
+    Final,
+    /// It can never be.
+    Refused {
+        /// A stable word, such as [`EXPIRED`].
+        reason: String,
+        /// What it means and what to do.
+        message: String,
+    },
+}
+
+/// The one reason of a refusal after which the same records are signed anew.
+pub const EXPIRED: &str = "EXPIRED";
+
+/// Why a node did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{node}: {message}{}", shown(reason))]
+pub struct NodeError {
+    /// Which node.
+    pub node: String,
+    /// What follows from it.
+    pub kind: Failure,
+    /// A stable word of the node, or empty.
+    pub reason: String,
+    /// A sentence, safe to show.
+    pub message: String,
+}
+
+/// What a failure means for the next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Not reachable, too slow, or not able just now: another node may be, or this one later.
+    Away,
+    /// Come again after this time.
+    Busy(Duration),
+    /// The node answered something that cannot be right. Another one may do better.
+    Faulty,
+    /// The node says no, and will say so again.
+    Denied,
+}
+
+impl NodeError {
+    /// A failure without a reason word.
+    pub fn new(node: &str, kind: Failure, message: impl AsRef<str>) -> Self {
+        Self { node: safe(node), kind, reason: String::new(), message: safe(message.as_ref()) }
+    }
+}
+
+fn shown(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(" ({reason})") }
+}

@@ -1,0 +1,152 @@
+//! The verdict on a document, offline: what `markstein verify` says, and its exit code.
+
+use std::{path::Path, time::Duration};
+
+use markstein_proto::{
+    TimeMs,
+    receipt::{NotVerified, TrustRoot, Verified},
+    status::Status,
+};
+
+use crate::{
+    hash::{HashError, digest_file},
+    receipts::{self, ReadError},
+    time::rfc3339,
+};
+
+/// How far a receipt may be ahead of this machine's clock before the clock is doubted.
+const AHEAD_MAX_MS: u64 = 5 * 60 * 1000;
+
+/// What can be said about a document.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The receipt proves it.
+    Genuine {
+        /// What is proven.
+        verified: Box<Verified>,
+        /// What speaks against relying on it all the same.
+        reservations: Vec<Reservation>,
+    },
+    /// The receipt does not prove it.
+    NotGenuine(NotVerified),
+    /// Nothing can be said.
+    CouldNotCheck(NotChecked),
+}
+
+/// Why a genuine document may not be good any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reservation {
+    /// Revoked, suspended or superseded.
+    Status(Status),
+    /// Its status is known only for a time long ago.
+    TooOld {
+        /// Age of the receipt's as-of time.
+        age: Duration,
+        /// Age that is accepted.
+        max: Duration,
+    },
+    /// It ended by its own word.
+    Ended(TimeMs),
+}
+
+/// Why nothing can be said.
+#[derive(Debug, thiserror::Error)]
+pub enum NotChecked {
+    /// The document.
+    #[error("the document {0}")]
+    Document(HashError),
+    /// The receipt.
+    #[error(transparent)]
+    Receipt(#[from] ReadError),
+    /// A part of the receipt is of a later release, or its salt is missing.
+    #[error("{0}")]
+    Incomplete(NotVerified),
+    /// The receipt comes from the future.
+    #[error(
+        "the receipt says {} and this machine's clock says {}: set the clock right and check again",
+        rfc3339(*.receipt),
+        rfc3339(*.clock)
+    )]
+    Clock {
+        /// The latest time in the receipt.
+        receipt: TimeMs,
+        /// This machine's.
+        clock: TimeMs,
+    },
+}
+
+/// How to judge.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The time of the verdict.
+    pub now: TimeMs,
+    /// Oldest status that is accepted.
+    pub max_age: Option<Duration>,
+}
+
+/// Checks a document by its receipt.
+#[must_use]
+pub fn verify_file(trust: &TrustRoot, document: &Path, receipt: &Path, terms: Terms) -> Verdict {
+    match check(trust, document, receipt) {
+        Ok(Ok(verified)) => judge(verified, terms),
+        Ok(Err(e)) if e.is_unknown_version() || e == NotVerified::NoSalt => {
+            Verdict::CouldNotCheck(NotChecked::Incomplete(e))
+        }
+        Ok(Err(e)) => Verdict::NotGenuine(e),
+        Err(e) => Verdict::CouldNotCheck(e),
+    }
+}
+
+fn check(
+    trust: &TrustRoot,
+    document: &Path,
+    receipt: &Path,
+) -> Result<Result<Verified, NotVerified>, NotChecked> {
+    let receipt = receipts::read(receipt)?; // first: the document may be large
+    let digest = digest_file(document).map_err(NotChecked::Document)?;
+    Ok(receipt.verify(trust, &digest))
+}
+
+fn judge(verified: Verified, Terms { now, max_age }: Terms) -> Verdict {
+    let as_of = as_of(&verified);
+    let newest = as_of.max(verified.anchored_at);
+    if newest.0 > now.0.saturating_add(AHEAD_MAX_MS) {
+        return Verdict::CouldNotCheck(NotChecked::Clock { receipt: newest, clock: now });
+    }
+    let age = Duration::from_millis(now.0.saturating_sub(as_of.0));
+    let status = Some(verified.status).filter(|s| *s != Status::Valid).map(Reservation::Status);
+    let ended = verified.valid_until.filter(|end| *end < now).map(Reservation::Ended);
+    let too_old = max_age.filter(|max| age > *max).map(|max| Reservation::TooOld { age, max });
+    let reservations = [status, ended, too_old].into_iter().flatten().collect();
+    Verdict::Genuine { verified: Box::new(verified), reservations }
+}
+
+/// The time for which the status is proven.
+#[must_use]
+pub fn as_of(verified: &Verified) -> TimeMs {
+    TimeMs(verified.as_of_s.saturating_mul(1000))
+}
+
+impl Verdict {
+    /// 0 genuine and valid, 1 not genuine, 2 could not check, 3 genuine but not to be relied on.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Genuine { reservations, .. } if reservations.is_empty() => 0,
+            Self::NotGenuine(_) => 1,
+            Self::CouldNotCheck(_) => 2,
+            Self::Genuine { .. } => 3,
+        }
+    }
+}
+
+/// The exit code for several documents: the worst, in the order 1, 2, 3, 0.
+#[must_use]
+pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
+    let rank = |code: &u8| [0, 3, 2, 1].iter().position(|c| c == code);
+    codes.into_iter().max_by_key(rank).unwrap_or(0)
+}
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;

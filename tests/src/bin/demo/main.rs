@@ -1,0 +1,71 @@
+//! `cargo demo`: a ledger, real documents, and proofs that need no server; step by step, in plain words.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // it talks to people
+
+mod screen;
+mod story;
+mod workspace;
+
+use std::{path::PathBuf, process::ExitCode, thread};
+
+use clap::Parser;
+use markstein_tests::process;
+use tokio::signal::unix::{SignalKind, signal};
+
+use screen::Screen;
+
+/// Anchors documents on a ledger of its own, verifies them without it, and shows that a changed byte is refused.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo demo",
+    version,
+    after_help = "Works on copies in a temporary folder, which is removed at the end."
+)]
+struct Args {
+    /// Documents, or folders of documents; without any, a few small decisions of a German town
+    #[arg(value_name = "FILES")]
+    files: Vec<PathBuf>,
+    /// Leave the ledger running and all files in place, and say what to try next; in DIR, which must be new or empty,
+    /// or in a temporary folder
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    keep: Option<Option<PathBuf>>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Err(error) = stop_on_signals() {
+        eprintln!("demo: signals cannot be handled: {error}");
+        return ExitCode::FAILURE;
+    }
+    let screen = Screen::new();
+    match story::tell(&args.files, args.keep, &screen) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) if process::is_interrupted() => {
+            screen.end("Interrupted. The ledger is stopped, and nothing is left behind.");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            screen.failure(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// From now on a signal makes the story end early, so that it can clear up after itself.
+fn stop_on_signals() -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let [mut interrupt, mut terminate, mut hangup] = {
+        let _guard = runtime.enter();
+        [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?]
+    };
+    thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+        });
+        process::interrupt();
+    });
+    Ok(())
+}
