@@ -25,7 +25,8 @@ fn folder_with_key() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let (code, text) = outcome(folder.path(), "keygen --issuer permits.example --name Bauaufsicht --out k");
     assert_eq!(code, 0, "{text}");
-    let bound = format!("keygen --issuer permits.example --name Bauaufsicht --out l --ledger {}", "07".repeat(32));
+    let bound =
+        format!("keygen --issuer permits.example --name Bauaufsicht --out l --ledger {}", "07".repeat(32));
     let (code, text) = outcome(folder.path(), &bound);
     assert_eq!(code, 0, "{text}");
     fs::write(folder.path().join("document"), "text").unwrap();

@@ -14,6 +14,7 @@ use workspace::{Source, cargo, lines_with_word, metadata, read, sources};
 /// Which of our crates each of our crates may name, for any purpose.
 const CRATES: &[(&str, &[&str])] = &[
     ("markstein-proto", &[]),
+    ("markstein-consensus", &["markstein-proto"]),
     ("markstein-node", &["markstein-proto"]),
     ("markstein-client", &["markstein-proto"]),
     ("markstein-tests", &["markstein-client", "markstein-node", "markstein-proto"]),
@@ -52,6 +53,21 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "tracing*",
             "log",
             "rayon*",
+        ],
+    ),
+    (
+        "markstein-consensus",
+        &[
+            "tokio*",
+            "async-*",
+            "futures*",
+            "tonic*",
+            "libp2p*",
+            "rocksdb",
+            "getrandom",
+            "rand",
+            "rand_*",
+            "tracing*",
         ],
     ),
     (
@@ -126,6 +142,21 @@ const TERRITORIES: &[Territory] = &[
         words: &["tokio", "std::time", "std::fs", "std::net", "std::thread", "std::env"],
         allowed: &[],
         why: "what a block does is a function of state and block",
+    },
+    Territory {
+        within: "node/consensus/src/",
+        words: &[
+            "HashMap",
+            "HashSet",
+            "Instant",
+            "SystemTime",
+            "std::fs",
+            "std::net",
+            "std::thread",
+            "std::env",
+        ],
+        allowed: &[],
+        why: "the engine is a function of its inputs: no clock, no I/O, no order that differs between runs",
     },
     Territory {
         within: "proto/src/",

@@ -93,11 +93,7 @@ fn connect(args: &AnchorArgs, progress: Arc<Progress>) -> Result<Nodes<GrpcNode>
 }
 
 /// The genesis: from the file, or from a node where the key file names the ledger, so that no node can pass off its own.
-async fn trust_root(
-    args: &AnchorArgs,
-    key: &IssuerKey,
-    nodes: &Nodes<GrpcNode>,
-) -> Result<TrustRoot> {
+async fn trust_root(args: &AnchorArgs, key: &IssuerKey, nodes: &Nodes<GrpcNode>) -> Result<TrustRoot> {
     let (trust, source) = match &args.genesis {
         Some(path) => (trust::read_genesis(path)?, path.display().to_string()),
         None if key.ledger.is_none() => bail!(

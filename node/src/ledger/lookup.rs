@@ -106,18 +106,24 @@ pub fn leaves_from<R: Read>(
 /// # Errors
 /// [`LookupError::NotFound`] where the batch is not final or has fewer records.
 pub fn record_of_batch<R: Read>(read: &R, id: &BatchId, position: u32) -> Result<LeafIndex, LookupError> {
-    let batch = final_batch(read, id)?;
-    if (position as usize) < batch.records.len() {
-        Ok(LeafIndex(batch.head_index.0 + 1 + u64::from(position)))
+    let head_index = final_head(read, id)?;
+    let count = record_count(read, head_index)?;
+    if position < count {
+        Ok(LeafIndex(head_index.0 + 1 + u64::from(position)))
     } else {
-        Err(LookupError::NotFound(format!("batch {id} has {} records, numbered from 0", batch.records.len())))
+        Err(LookupError::NotFound(format!("batch {id} has {count} records, numbered from 0")))
     }
 }
 
 /// A batch of the final log by its id.
 pub(super) fn final_batch<R: Read>(read: &R, id: &BatchId) -> Result<PlacedBatch, LookupError> {
+    Ok(PlacedBatch::read(read, final_head(read, id)?, id.0)?)
+}
+
+/// Where the head of a final batch stands.
+fn final_head<R: Read>(read: &R, id: &BatchId) -> Result<LeafIndex, LookupError> {
     match read.get::<Outcomes>(&id.0)? {
-        Some(Outcome::Final { head_index, .. }) => Ok(PlacedBatch::read(read, head_index, id.0)?),
+        Some(Outcome::Final { head_index, .. }) => Ok(head_index),
         _ => Err(LookupError::NotFound(format!("batch {id} is not in the ledger"))),
     }
 }
