@@ -1,4 +1,4 @@
-//! A stop does not wait for callers that never end by themselves.
+//! A stop ends streams whose callers never end them, at the latest when its time for requests is over.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 #[tokio::test]
-async fn a_watcher_of_health_does_not_hold_up_the_stop() {
+async fn a_watcher_of_health_does_not_keep_a_node_from_stopping() {
     let folder = tempfile::tempdir().unwrap();
     let mut devnet = Command::new(env!("CARGO_BIN_EXE_markstein-node"))
         .args(["devnet", "--authorities", "1", "--dir", "."])
@@ -29,12 +29,9 @@ async fn a_watcher_of_health_does_not_hold_up_the_stop() {
         HealthClient::new(channel).watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     assert_eq!(stream.message().await.unwrap().unwrap().status, 1, "it serves");
     kill_process(Pid::from_raw(devnet.id() as i32).unwrap(), Signal::TERM).unwrap();
-    let mut last = 1;
-    while let Ok(Some(answer)) = stream.message().await {
-        last = answer.status;
-    }
-    assert_eq!(last, 2, "it does not serve any more");
-    assert!(devnet.wait().unwrap().success());
+    while let Ok(Some(_)) = stream.message().await {}
+    let ended = tokio::task::spawn_blocking(move || devnet.wait().unwrap()).await.unwrap();
     let log = fs::read_to_string(folder.path().join("node0/log")).unwrap();
-    assert!(log.contains("flush and close store") && !log.contains("left behind"), "{log}");
+    assert!(ended.success(), "{log}");
+    assert!(log.contains("flush and close store") && log.contains("stopped"), "{log}");
 }
