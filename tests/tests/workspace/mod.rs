@@ -75,7 +75,7 @@ pub fn sources() -> Vec<Source> {
     let tests: BTreeSet<String> = sources.iter().flat_map(test_modules).collect();
     for source in &mut sources {
         let file = &source.file;
-        let in_tests_folder = file.starts_with("tests/") || file.split('/').any(|part| part == "tests");
+        let in_tests_folder = file.split('/').any(|part| part == "tests");
         let is_module = tests.iter().any(|module| {
             *file == format!("{module}.rs") || file.starts_with(&format!("{module}/")) || file == module
         });
