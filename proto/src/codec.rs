@@ -92,15 +92,21 @@ pub enum DecodeError {
 }
 
 /// A repeated message field inside a message, and how many elements it may have.
-pub(crate) struct CountBound {
+#[derive(Clone, Copy, Debug)]
+pub struct CountBound {
+    /// Its name, for errors.
     pub what: &'static str,
     /// Field numbers from the outermost message inwards; the last one is the repeated field.
     pub path: &'static [u32],
+    /// Elements it may have.
     pub max: usize,
 }
 
 /// Decodes `bytes` without yet comparing: bounds first.
-pub(crate) fn decode_bounded<M: Message + Default>(
+///
+/// # Errors
+/// [`DecodeError`] where there are more bytes or elements than allowed, or no such message.
+pub fn decode_bounded<M: Message + Default>(
     what: &'static str,
     bytes: &[u8],
     max: usize,

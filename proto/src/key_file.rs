@@ -28,7 +28,7 @@ pub enum KeyPurpose {
     Log,
     /// Batches of the authorities; kept offline.
     Governance,
-    /// libp2p identity.
+    /// libp2p identity of an authority's node or of an observer.
     Network,
 }
 
@@ -56,7 +56,7 @@ impl KeyPurpose {
 pub struct KeyFile {
     /// What it signs.
     pub purpose: KeyPurpose,
-    /// Slug of the issuer or authority it belongs to.
+    /// Slug of the issuer, authority or observer it belongs to.
     pub owner: String,
     /// The ledger it is for, where that is settled.
     pub ledger: Option<LedgerId>,

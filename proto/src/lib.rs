@@ -34,7 +34,7 @@ pub use batch::{
     Author, AuthorError, BATCH_AGE_MAX_MS, BATCH_MAX, BATCH_RECORDS_MAX, Batch, BatchHead, BatchId,
     RecordLeaf,
 };
-pub use codec::{DecodeError, display_name, is_deceptive};
+pub use codec::{CountBound, DecodeError, decode_bounded, display_name, is_deceptive};
 pub use genesis::{DocumentType, GENESIS_MAX, Genesis, LedgerId, Parameters};
 pub use genesis_file::{AuthorityEntry, GENESIS_FILE_MAX, GenesisFileError, IssuerEntry, IssuerKeyEntry};
 pub use hash::{Hash, HashFromSliceError};
@@ -43,6 +43,6 @@ pub use ids::{EpochId, Height, LeafIndex, LogSize, TimeMs, View};
 pub use key::{KeyError, KeyId, PublicKey, SecretKey, Signature, SignatureError};
 pub use key_file::{KEY_FILE_MAX, KeyFile, KeyFileError, KeyPurpose};
 pub use leaf::{LEAF_MAX, Leaf};
-pub use names::{AuthorityId, DocumentTypeName, IssuerId, SLUG_MAX};
+pub use names::{AuthorityId, DocumentTypeName, IssuerId, ObserverName, SLUG_MAX};
 pub use prost::bytes::Bytes;
 pub use record::{Anchor, Commitment, DocumentDigest, IssuerGrant, IssuerKey, Record, Salt};

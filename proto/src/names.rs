@@ -1,4 +1,4 @@
-//! Names that machines compare: slugs of issuers, authorities and document types.
+//! Names that machines compare: slugs of issuers, authorities, observers and document types.
 
 use alloc::string::String;
 use core::fmt;
@@ -64,6 +64,11 @@ slug!(
     /// Names an authority for ever. The core's own identifier: a libp2p peer id never takes its place.
     AuthorityId,
     "authority id"
+);
+slug!(
+    /// Names an observer among the nodes that let it follow; no record and no genesis knows it.
+    ObserverName,
+    "name of an observer"
 );
 slug!(
     /// Names a registered kind of document on the command line: `building-permit`.
