@@ -61,4 +61,7 @@ pub enum Input {
     Pool(bool),
     /// The ledger was brought to a later final block by a range of blocks under a verified finalization.
     Synced(FinalBlock, Box<CheckedCertificate>),
+    /// A node that waited ([`crate::Voting::Later`]) has heard from enough peers what it said before, and its ledger is at
+    /// the newest finalization they know.
+    Admitted,
 }

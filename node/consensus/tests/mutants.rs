@@ -25,7 +25,7 @@ fn engine(journal: Vec<Fact>, mutant: Mutant) -> Engine {
         epoch: EpochId(0),
         authorities: 4,
         me: AuthorityNumber(1),
-        voting: true,
+        voting: markstein_consensus::Voting::Now,
         timing: Timing::default(),
         signer: Box::new(KeyedSigner(1)),
         last_final: support::genesis_block(),

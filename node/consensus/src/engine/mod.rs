@@ -35,6 +35,17 @@ pub struct FinalBlock {
     pub time: TimeMs,
 }
 
+/// Whether a node votes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voting {
+    /// It does.
+    Now,
+    /// It follows, and asks its peers what it said before; [`Input::Admitted`] lets it vote.
+    Later,
+    /// An observer, or one whose journal does not know all it said.
+    Never,
+}
+
 /// What an engine starts with.
 pub struct Setup {
     /// The epoch.
@@ -43,8 +54,8 @@ pub struct Setup {
     pub authorities: u32,
     /// Which of them this node is.
     pub me: AuthorityNumber,
-    /// Whether this node votes; an observer, or one that lost its journal, does not.
-    pub voting: bool,
+    /// Whether this node votes.
+    pub voting: Voting,
     /// Spans.
     pub timing: Timing,
     /// Signs this node's votes.
@@ -60,7 +71,9 @@ pub struct Engine {
     epoch: EpochId,
     authorities: u32,
     me: AuthorityNumber,
-    voting: bool,
+    voting: Voting,
+    /// Votes with this node's key that its journal does not know, seen while it waits to be admitted.
+    claims: Vec<CheckedVote>,
     timing: Timing,
     signer: Box<dyn VoteSigner>,
     now: Now,
@@ -121,6 +134,7 @@ impl Engine {
             authorities: setup.authorities,
             me: setup.me,
             voting: setup.voting,
+            claims: Vec::new(),
             timing: setup.timing,
             signer: setup.signer,
             now,
@@ -165,6 +179,7 @@ impl Engine {
             Input::Heard(from) => self.hear(from),
             Input::Pool(admissible) => (self.pool, self.pool_again) = (admissible, admissible),
             Input::Synced(block, certificate) => self.on_synced(block, &certificate),
+            Input::Admitted => self.on_admitted(),
         }
         self.settle();
     }
@@ -201,8 +216,8 @@ impl Engine {
 
     /// Whether it votes.
     #[must_use]
-    pub const fn is_voting(&self) -> bool {
-        self.voting
+    pub fn is_voting(&self) -> bool {
+        self.voting == Voting::Now
     }
 
     /// Every vote of `signer` above the final view that is known here: what a starting node asks its peers for.

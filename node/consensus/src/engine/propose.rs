@@ -46,7 +46,7 @@ impl Engine {
         }
         let Some(parent) = self.parent() else { return };
         let batches = self.pool && self.unfinalised_batch_blocks() < UNFINALISED_BATCH_BLOCKS_MAX;
-        let finish = self.is_to_finish() && self.now.tick >= self.timers.entered + self.timing.finish_after;
+        let finish = self.is_to_finish() && self.now.tick >= self.finish_at();
         if !batches && !finish {
             return;
         }
@@ -63,7 +63,7 @@ impl Engine {
         let free = self.slots.get(&view).is_none_or(|slot| {
             slot.own.notarize.is_none() && slot.own.nullify.is_none() && !slot.is_decided()
         });
-        self.voting && free && view.0 > 0 && leader(view, self.authorities) == self.me
+        self.is_voting() && free && view.0 > 0 && leader(view, self.authorities) == self.me
     }
 
     /// The block that was asked for: proposed with the leader's own vote, once both are durable.
@@ -74,6 +74,7 @@ impl Engine {
         self.building = None;
         let Some(body) = body else {
             self.pool = self.pool_again; // nothing admissible after all, unless something came since
+            self.timers.declined = self.now.tick + self.timing.fetch_retry;
             return;
         };
         let Some(parent) = self.parent() else { return };
@@ -107,7 +108,7 @@ impl Engine {
     pub(super) fn try_notarize(&mut self) {
         let view = self.view;
         let Some(slot) = self.slots.get(&view) else { return };
-        if !self.voting || slot.own.notarize.is_some() || slot.own.nullify.is_some() {
+        if !self.is_voting() || slot.own.notarize.is_some() || slot.own.nullify.is_some() {
             return;
         }
         for id in slot.proposals.clone() {

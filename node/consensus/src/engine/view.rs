@@ -26,6 +26,8 @@ pub(super) struct Timers {
     resend: Option<(u64, u64)>,
     /// When the leader finishes an unfinalised block.
     finish: Option<u64>,
+    /// No block to finish with is asked for before: there was none a moment ago.
+    pub(super) declined: u64,
 }
 
 impl Timers {
@@ -80,8 +82,8 @@ impl Engine {
     pub(super) fn run_timers(&mut self) {
         let tick = self.now.tick;
         if !self.is_awake() {
-            let Timers { entered, called, .. } = self.timers;
-            self.timers = Timers { entered, called, ..Timers::default() };
+            let Timers { entered, called, declined, .. } = self.timers;
+            self.timers = Timers { entered, called, declined, ..Timers::default() };
         } else if !self.timers.woken {
             let timeout = self.timing.timeout(self.unfinalised_views());
             self.timers.woken = true;
@@ -120,8 +122,13 @@ impl Engine {
 
     fn plan_finish(&mut self) {
         let waits = self.may_propose(self.view) && self.building.is_none() && self.is_to_finish();
-        let at = self.timers.entered + self.timing.finish_after;
+        let at = self.finish_at();
         self.timers.finish = (waits && at > self.now.tick).then_some(at);
+    }
+
+    /// The tick from which on a block is built to finish an earlier one.
+    pub(super) fn finish_at(&self) -> u64 {
+        (self.timers.entered + self.timing.finish_after).max(self.timers.declined)
     }
 
     /// The leader was not heard for long; nobody is silent in the first while after a start.

@@ -6,7 +6,10 @@ use markstein_proto::{
 };
 
 use super::{Engine, PROPOSALS_AHEAD, VIEWS_AHEAD};
-use crate::{AuthorityNumber, Effect, Fact, Message, Recipient, Send, leader, mutant::Mutant};
+use crate::{AuthorityNumber, Effect, Fact, Message, Recipient, Send, Voting, leader, mutant::Mutant};
+
+/// Votes with its own key that a node keeps while it waits to be admitted.
+const CLAIMS_MAX: usize = 1024;
 
 impl Engine {
     pub(super) fn hear(&mut self, from: AuthorityNumber) {
@@ -35,10 +38,35 @@ impl Engine {
             return;
         }
         let own = self.slots.get_mut(&view).and_then(|slot| slot.own.slot(&ballot).clone());
-        if self.voting && own.is_none_or(|own| own.subject() != vote.subject()) {
-            self.voting = false;
-            self.effects.push_back(Effect::Amnesia(vote.clone()));
+        if own.is_some_and(|own| own.subject() == vote.subject()) {
+            return;
         }
+        match self.voting {
+            Voting::Now => self.end_voting(vote),
+            // It may lie below what the ledger is about to be brought to, and then it binds nobody.
+            Voting::Later if self.claims.len() < CLAIMS_MAX => self.claims.push(vote.clone()),
+            Voting::Later | Voting::Never => {}
+        }
+    }
+
+    fn end_voting(&mut self, vote: &CheckedVote) {
+        self.voting = Voting::Never;
+        self.effects.push_back(Effect::Amnesia(vote.clone()));
+    }
+
+    /// The peers have told what this node said before they lost sight of it, and the ledger is where they are.
+    pub(super) fn on_admitted(&mut self) {
+        if self.voting != Voting::Later {
+            return;
+        }
+        let last = self.last_final.view;
+        if let Some(claim) = self.claims.iter().find(|vote| vote.subject().view > last).cloned() {
+            return self.end_voting(&claim);
+        }
+        self.claims.clear();
+        self.voting = Voting::Now;
+        self.enter(self.view); // its timeout begins anew
+        self.count_own_votes_again();
     }
 
     /// Counts a vote; a quorum makes a certificate, which is gossiped when it is formed.
@@ -172,7 +200,7 @@ impl Engine {
 
     /// This node's vote, `None` where it does not vote.
     pub(super) fn sign(&self, view: View, ballot: Ballot) -> Option<CheckedVote> {
-        if !self.voting {
+        if !self.is_voting() {
             return None;
         }
         let subject = Subject { epoch: self.epoch, view, ballot };

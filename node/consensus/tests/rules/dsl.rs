@@ -2,7 +2,7 @@
 
 use markstein_consensus::{
     AuthorityNumber, Body, Effect, Engine, Fact, FinalBlock, Input, Message, Now, Recipient, Send, Setup,
-    Timing, Verdict,
+    Timing, Verdict, Voting,
 };
 use markstein_proto::{
     EpochId, Hash, TimeMs, View,
@@ -37,11 +37,27 @@ pub fn started(
     last_final: FinalBlock,
     finalization: Option<CheckedCertificate>,
 ) -> Probe {
+    probe(n, me, Voting::Now, journal, last_final, finalization)
+}
+
+/// One of four that asks its peers what it said before.
+pub fn waiting(me: u32, journal: Vec<Fact>) -> Probe {
+    probe(4, me, Voting::Later, journal, genesis_block(), None)
+}
+
+fn probe(
+    n: u32,
+    me: u32,
+    voting: Voting,
+    journal: Vec<Fact>,
+    last_final: FinalBlock,
+    finalization: Option<CheckedCertificate>,
+) -> Probe {
     let setup = Setup {
         epoch: EpochId(0),
         authorities: n,
         me: AuthorityNumber(me),
-        voting: true,
+        voting,
         timing: Timing::default(),
         signer: Box::new(KeyedSigner(me)),
         last_final,

@@ -103,3 +103,51 @@ fn own_votes_that_come_back_are_known() {
     assert_eq!(d.take(Input::Vote(AuthorityNumber(A), notarize(D, &one))), vec![]);
     assert!(d.engine.is_voting());
 }
+
+#[test]
+fn who_waits_follows_and_votes_only_once_admitted() {
+    let one = block(1, &first());
+    let mut d = waiting(D, vec![]);
+    let p = proposed(&one, None, &[]);
+    assert_eq!(d.proposal(&p), vec![]);
+    assert_eq!(d.at(4_000), vec![], "it only listens");
+    assert_eq!(d.take(Input::Admitted), vec![Effect::Check(id(&one))]);
+    assert_eq!(d.valid(&one), vec![casts(notarize(D, &one), vec![kept(&p)])]);
+    assert!(d.engine.is_voting());
+}
+
+#[test]
+fn who_waits_makes_good_for_a_missing_finalize_vote_once_admitted() {
+    let one = block(1, &first());
+    let n = notarized([A, B, C], &one);
+    let mut d = waiting(D, vec![certified(&n)]);
+    d.effects();
+    assert_eq!(d.take(Input::Admitted), vec![casts(finalize(D, &one), vec![certified(&n)])]);
+}
+
+#[test]
+fn a_forgotten_vote_ends_voting_at_admission_unless_it_is_below_the_final_view() {
+    let one = block(1, &first());
+    let mut d = waiting(D, vec![]);
+    assert_eq!(d.take(Input::Vote(AuthorityNumber(A), notarize(D, &one))), vec![]);
+    assert_eq!(d.take(Input::Admitted), vec![Effect::Amnesia(notarize(D, &one))]);
+    assert!(!d.engine.is_voting());
+    assert_eq!(d.take(Input::Admitted), vec![], "for good");
+
+    let mut d = waiting(D, vec![]);
+    d.take(Input::Vote(AuthorityNumber(A), notarize(D, &one)));
+    let f = finalized([A, B, C], &one);
+    d.take(Input::Synced(as_parent(&one), Box::new(f)));
+    assert_eq!(d.take(Input::Admitted), vec![]);
+    assert!(d.engine.is_voting());
+}
+
+#[test]
+fn what_the_journal_knows_is_no_claim() {
+    let one = block(1, &first());
+    let known = vec![kept(&proposed(&one, None, &[])), markstein_consensus::Fact::Voted(notarize(D, &one))];
+    let mut d = waiting(D, known);
+    d.take(Input::Vote(AuthorityNumber(A), notarize(D, &one)));
+    d.take(Input::Admitted);
+    assert!(d.engine.is_voting());
+}

@@ -142,7 +142,7 @@ impl Cluster {
             epoch: EpochId(0),
             authorities: self.n,
             me: AuthorityNumber(state.identity),
-            voting: true,
+            voting: markstein_consensus::Voting::Now,
             timing: Timing::default(),
             signer: Box::new(KeyedSigner(state.identity)),
             last_final: state.disk.live.last_final(),
