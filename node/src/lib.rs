@@ -4,17 +4,21 @@
 //! executed and stored by the [`ledger`], cosigned, and answered with receipts by the [`api`].
 
 pub mod api;
-pub mod chain;
 pub mod clock;
 pub mod config;
+pub mod driver;
 pub mod files;
 pub mod finality;
+pub mod ingress;
 pub mod ledger;
+pub mod messages;
 pub mod metrics;
+pub mod network;
+pub mod network_view;
 pub mod node;
+pub mod peer;
 pub mod pool;
 pub mod refusal;
-pub mod sequencer;
 pub mod server;
 pub mod setup;
 pub mod shutdown;

@@ -1,28 +1,27 @@
 //! The node's assembly: opens the store, starts each part, and stops them in order.
 
 use std::{
-    sync::{
-        Arc,
-        mpsc::{SyncSender, sync_channel},
-    },
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
-use markstein_proto::{AuthoritySet, Genesis};
+use markstein_proto::Genesis;
 use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
     api::{self, Bounds, Context, Health},
-    chain::{Chain, ChainError},
     clock::{Clock, SystemClock},
-    config::{AuthorityKeys, NodeConfig, PoolConfig},
+    config::{self, ConfigError, NodeConfig, NodeKeys, PoolConfig},
+    driver::{self, DriverError, Events, Hands, Inspector, mailbox},
     files::FileError,
     finality::{Finality, finality},
-    ledger::{Cosigner, FinalState, Rules, State, newest_checkpoint},
+    ingress::{Announcer, Ingress, Link, Outlet},
+    ledger::{Cosigner, FinalState, Rules, State, counted_checkpoint},
     metrics::Metrics,
-    pool::{self, PoolFailure, PoolLimits, Wake, WakeSender},
-    sequencer,
-    server::{Bound, ServerError, write_address_file},
+    network::{self, NetworkError, NetworkTask},
+    network_view::NetworkView,
+    pool::{self, PoolFailure, PoolLimits},
+    server::{AddressFile, Bound, ServerError, write_address_file},
     shutdown::{Phase, Phases, StopSignal},
     storage::{DataFolder, FolderError, StorageError},
 };
@@ -45,20 +44,21 @@ pub enum NodeError {
     /// The pool.
     #[error(transparent)]
     Pool(#[from] PoolFailure),
-    /// The chain.
+    /// Consensus and the ledger.
     #[error("the ledger cannot go on: {0}")]
-    Chain(#[from] ChainError),
+    Driver(#[from] DriverError),
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// What the configuration says of the other nodes.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The API's own description.
     #[error("the API could not be put together: {0}")]
     Api(String),
     /// The address file.
     #[error("address file: {0}")]
     AddressFile(#[source] FileError),
-    /// More than one authority.
-    #[error(
-        "this genesis names {0} authorities; this release runs ledgers of one authority: make a genesis with one"
-    )]
-    ManyAuthorities(usize),
     /// A part that should run as long as the node ended.
     #[error("the {0} ended unexpectedly; the log says more")]
     Ended(&'static str),
@@ -71,15 +71,14 @@ pub enum NodeError {
 pub async fn run(
     config: NodeConfig,
     genesis: Genesis,
-    keys: AuthorityKeys,
+    keys: NodeKeys,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), NodeError> {
-    let number = own_number(&genesis.authorities, &config)?;
     let folder = DataFolder::open(&config.data_dir, &genesis.ledger_id().0)?;
     let api_bound = Bound::bind(&config.api.listeners, config.api.connections_max)?;
     let operator_bound = Bound::bind(std::slice::from_ref(&config.operator), OPERATOR_CONNECTIONS_MAX)?;
     let (api_addresses, operator_addresses) = (api_bound.addresses(), operator_bound.addresses());
-    let mut parts = Parts::start(&config, &genesis, keys, number, &folder)?;
+    let mut parts = Parts::start(&config, &genesis, keys, &folder).await?;
 
     let (router, health) = api::public(&parts.context).await.map_err(|e| NodeError::Api(e.to_string()))?;
     let (listen_until, drain) = (StopSignal::new(), config.shutdown_deadline * 3 / 4);
@@ -87,27 +86,21 @@ pub async fn run(
     servers.spawn(api_bound.serve(router, listen_until.stopped(), drain));
     servers.spawn(operator_bound.serve(api::operator(&parts.context), listen_until.stopped(), drain));
 
+    let network = parts.link.get().map(network::Network::addresses).unwrap_or_default();
     let ended = parts.serve(&health, shutdown, &mut servers, || {
         for address in &api_addresses {
-            tracing::info!(address = %address, "serving");
+            tracing::info!(address = %address, "listening");
         }
-        match &config.api.address_file {
-            Some(file) => write_address_file(file, &api_addresses, &operator_addresses[0])
-                .map_err(NodeError::AddressFile),
-            None => Ok(()),
+        for address in &network {
+            tracing::info!(address = %address, "listening for other nodes");
         }
+        let Some(file) = &config.api.address_file else { return Ok(()) };
+        let addresses = AddressFile::new(&api_addresses, &operator_addresses[0], &network);
+        write_address_file(file, &addresses).map_err(NodeError::AddressFile)
     });
     let ended = ended.await;
     health.set_serving(false).await;
     parts.stop(ended, config.shutdown_deadline, &listen_until, servers, folder).await
-}
-
-fn own_number(set: &AuthoritySet, config: &NodeConfig) -> Result<u32, NodeError> {
-    if set.authorities().len() > 1 {
-        return Err(NodeError::ManyAuthorities(set.authorities().len()));
-    }
-    let number = set.authorities().iter().position(|a| a.id == config.authority);
-    Ok(number.expect("load_genesis() found this node's authority in the genesis") as u32)
 }
 
 /// Limits as the pool counts them.
@@ -123,9 +116,12 @@ fn limits(config: PoolConfig) -> PoolLimits {
 /// The running parts below the API.
 struct Parts {
     context: Context,
-    wake: SyncSender<Wake>,
+    link: Link,
+    stop_driver: StopSignal,
+    stop_network: StopSignal,
     stop_waiting: StopSignal,
-    sequencer: Thread<ChainError>,
+    driver: Thread<DriverError>,
+    network: Option<NetworkTask>,
     pool: Thread<PoolFailure>,
 }
 
@@ -153,78 +149,117 @@ where
 }
 
 impl Parts {
-    fn start(
+    async fn start(
         config: &NodeConfig,
         genesis: &Genesis,
-        keys: AuthorityKeys,
-        number: u32,
+        keys: NodeKeys,
         folder: &DataFolder,
     ) -> Result<Self, NodeError> {
+        let plan = config.network_in(genesis)?;
+        let number = config.authority_in(genesis)?.map(|(number, _)| number);
         let state = FinalState::load(folder.db())?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::default());
         metrics.tip(state.tip().height.0, state.tip().size.0, state.tip().time.0);
         let rules = Rules::new(genesis);
         let stop_waiting = StopSignal::new();
-        let (publisher, finality) = finality(state.clone(), stop_waiting.clone());
-        let (wake, wakes) = sync_channel(4);
-        let wake_pool = WakeSender(wake.clone());
+        let checkpoint = counted_checkpoint(folder.db(), &state, &genesis.origin)?;
+        let (publisher, finality) = finality(state.clone(), checkpoint, stop_waiting.clone());
+        let (mailbox, events) = mailbox();
+        let link: Link = Arc::new(OnceLock::new());
+        let announce = Announcer { mailbox: mailbox.clone(), link: Arc::clone(&link) };
         let (pool, pool_thread) = pool::start(
             folder.db(),
             rules.clone(),
             limits(config.pool),
             finality.clone(),
             Arc::clone(&clock),
-            wake_pool,
+            Arc::new(announce),
         )?;
-        let cosigner = Cosigner::new(&genesis.origin, &genesis.authorities, number, keys.cosigner, keys.log);
-        let chain = Chain::new(rules, state, pool.clone(), cosigner, Arc::clone(&clock), publisher);
-        let recosign = Duration::from_millis(genesis.parameters.recosign_interval_ms);
-        let (ended, sequencer) = oneshot::channel();
-        let sequencer_metrics = Arc::clone(&metrics);
-        std::thread::Builder::new()
-            .name("sequencer".into())
-            .spawn(move || ended.send(sequencer::run(chain, &wakes, recosign, &sequencer_metrics)))
-            .map_err(|e| StorageError::Write { reason: format!("no thread for the sequencer: {e}") })?;
+        let inspector = Arc::new(Inspector::new(genesis.ledger_id(), state.authorities(), number));
+        let ingress = Ingress {
+            inspector: Arc::clone(&inspector),
+            mailbox,
+            pool: pool.clone(),
+            db: folder.db().clone(),
+            link: Arc::clone(&link),
+        };
+        let (hands, identity) = hands(genesis, number, keys);
+        let stop_network = StopSignal::new();
+        let network = match plan {
+            Some(plan) => {
+                let config = network_config(plan, genesis);
+                let started = network::start(config, identity, Arc::new(ingress), stop_network.clone());
+                let (network, task) = started.await?;
+                let _ = link.set(network); // it is the first
+                Some(task)
+            }
+            None => None,
+        };
+        let view = NetworkView::default();
+        let parts = driver::Parts {
+            ledger: genesis.ledger_id(),
+            origin: genesis.origin.clone(),
+            rules,
+            state,
+            pool: pool.clone(),
+            publisher,
+            hands,
+            outbox: Box::new(Outlet(Arc::clone(&link))),
+            inspector,
+            view: view.clone(),
+            metrics: Arc::clone(&metrics),
+            timing: markstein_consensus::Timing::default(),
+            recosign: genesis.parameters.recosign_interval_ms,
+        };
+        let stop_driver = StopSignal::new();
+        let driver = start_driver(parts, Arc::clone(&clock), events, stop_driver.clone())?;
         let context = Context {
             genesis: Arc::new(genesis.clone()),
-            authority: config.authority.clone(),
+            role: config.role.clone(),
             finality,
             pool,
             metrics,
             clock,
             started: Instant::now(),
             bounds: Bounds::default(),
+            network: view,
+            link: Arc::clone(&link),
         };
         Ok(Self {
             context,
-            wake,
+            link,
+            stop_driver,
+            stop_network,
             stop_waiting,
-            sequencer: Thread::new("sequencer", sequencer),
+            driver,
+            network,
             pool: Thread::new("pool", pool_thread),
         })
     }
 
-    /// Serves until `shutdown` or until a part ends; `ready` is called once a submission would succeed.
+    /// Serves until `shutdown` or until a part ends. `bound` tells the addresses before anything is waited for: the
+    /// quorum that is waited for may be found by means of them.
     async fn serve(
         &mut self,
         health: &Health,
         shutdown: impl Future<Output = ()>,
         servers: &mut JoinSet<Result<(), ServerError>>,
-        ready: impl FnOnce() -> Result<(), NodeError>,
+        bound: impl FnOnce() -> Result<(), NodeError>,
     ) -> Result<(), NodeError> {
         let finality = self.context.finality.clone();
-        let origin = self.context.genesis.origin.clone();
         let work = async {
-            wait_for_checkpoint(finality, &origin).await?;
+            bound()?;
+            wait_for_checkpoint(finality).await?;
             health.set_serving(true).await;
-            ready()?;
+            tracing::info!("serving");
             shutdown.await;
             Ok(())
         };
         tokio::select! {
             ended = work => ended,
-            ended = self.sequencer.ended() => ended.and(Err(NodeError::Ended("sequencer"))),
+            ended = self.driver.ended() => ended.and(Err(NodeError::Ended("consensus"))),
+            ended = network_ended(&mut self.network) => ended.and(Err(NodeError::Ended("network"))),
             ended = self.pool.ended() => ended.and(Err(NodeError::Ended("pool"))),
             ended = servers.join_next() => match ended {
                 Some(Ok(result)) => result.map_err(NodeError::from).and(Err(NodeError::Ended("server"))),
@@ -242,7 +277,16 @@ impl Parts {
         mut servers: JoinSet<Result<(), ServerError>>,
         folder: DataFolder,
     ) -> Result<(), NodeError> {
-        let Self { context, wake, stop_waiting, mut sequencer, mut pool } = self;
+        let Self {
+            context,
+            link,
+            stop_driver,
+            stop_network,
+            stop_waiting,
+            mut driver,
+            mut network,
+            mut pool,
+        } = self;
         let mut phases = Phases::begin(deadline);
         let _ = phases.run(Phase::StopListening, async { listen_until.stop() }).await;
         stop_waiting.stop();
@@ -253,10 +297,17 @@ impl Parts {
         }
         drop(context);
         let stopped = phases
-            .run(Phase::StopSequencer, async move {
-                let told = tokio::task::spawn_blocking(move || wake.send(Wake::Stop)).await;
-                let _ = told; // a sequencer that ended already needs no telling
-                sequencer.ended().await
+            .run(Phase::StopDriver, async move {
+                stop_driver.stop();
+                driver.ended().await
+            })
+            .await;
+        let left = phases
+            .run(Phase::StopNetwork, async move {
+                stop_network.stop();
+                let ended = if network.is_some() { network_ended(&mut network).await } else { Ok(()) };
+                drop(link);
+                ended
             })
             .await;
         let closed = phases
@@ -267,21 +318,75 @@ impl Parts {
             })
             .await;
         // A phase that was left behind said so; what was acknowledged is on the disk.
-        ended.and(stopped.unwrap_or(Ok(()))).and(closed.unwrap_or(Ok(())))
+        ended.and(stopped.unwrap_or(Ok(()))).and(left.unwrap_or(Ok(()))).and(closed.unwrap_or(Ok(())))
     }
 }
 
-/// Completes once the newest checkpoint has its quorum.
-async fn wait_for_checkpoint(mut finality: Finality, origin: &str) -> Result<(), NodeError> {
-    loop {
-        {
-            let (state, view) = finality.snapshot()?;
-            if newest_checkpoint(&view, &*state, origin)?.is_some() {
-                return Ok(());
-            }
-        }
+/// Completes once a checkpoint has its quorum.
+async fn wait_for_checkpoint(mut finality: Finality) -> Result<(), NodeError> {
+    while finality.checkpoint().is_none() {
         if !finality.changed().await {
-            return Err(NodeError::Ended("sequencer"));
+            return Err(NodeError::Ended("consensus"));
+        }
+    }
+    Ok(())
+}
+
+/// What an authority signs with, and who the node is for others.
+fn hands(
+    genesis: &Genesis,
+    number: Option<u32>,
+    keys: NodeKeys,
+) -> (Option<Hands>, markstein_proto::SecretKey) {
+    match (keys, number) {
+        (NodeKeys::Authority(keys), Some(number)) => {
+            let set = &genesis.authorities;
+            let cosigner = Cosigner::new(&genesis.origin, set, number, keys.cosigner, keys.log);
+            (Some(Hands { number, consensus: keys.consensus, cosigner }), keys.network)
+        }
+        (NodeKeys::Authority(keys), None) => (None, keys.network),
+        (NodeKeys::Observer { network }, _) => (None, network),
+    }
+}
+
+fn network_config(plan: config::network::NetworkPlan, genesis: &Genesis) -> network::NetworkConfig {
+    let address = |address| match address {
+        config::network::PeerAddress::Host(host) => network::PeerAddress::Host(host),
+        config::network::PeerAddress::File(file) => network::PeerAddress::File(file),
+    };
+    let peer = |config::network::PeerPlan { peer, name, key, address: at }| network::PeerConfig {
+        peer,
+        name,
+        key,
+        address: at.map(address),
+    };
+    let peers = plan.peers.into_iter().map(peer).collect();
+    network::NetworkConfig { listen: plan.listen, peers, ledger: genesis.ledger_id() }
+}
+
+fn start_driver(
+    parts: driver::Parts,
+    clock: Arc<dyn Clock>,
+    events: Events,
+    stop: StopSignal,
+) -> Result<Thread<DriverError>, NodeError> {
+    let (ended, end) = oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::Builder::new()
+        .name("consensus".into())
+        .spawn(move || ended.send(driver::run(parts, &*clock, events, &stop, &runtime)))
+        .map_err(|e| StorageError::Write { reason: format!("no thread for consensus: {e}") })?;
+    Ok(Thread::new("consensus", end))
+}
+
+/// Completes when the network ends; never where there is none.
+async fn network_ended(task: &mut Option<NetworkTask>) -> Result<(), NodeError> {
+    match task {
+        None => std::future::pending().await,
+        Some(running) => {
+            let ended = running.await;
+            *task = None;
+            Ok(ended.map_err(|e| NetworkError::Panicked(e.to_string()))??)
         }
     }
 }

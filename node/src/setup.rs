@@ -6,13 +6,16 @@
 //!
 //! Order of things: marker "creating" → data folder with block 0 → marker "created". `run` starts on "created" only.
 //! What an interrupted `init` left is therefore certain never to have been used, and the next one goes on from there.
+//!
+//! An observer signs nothing and could do without. It keeps to the same order, so that a disk that is not mounted is
+//! noticed there as well, and only the advice differs.
 
 use std::path::{Path, PathBuf};
 
 use markstein_proto::{Genesis, Height, LedgerId};
 use serde::{Deserialize, Serialize};
 
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, Role};
 use crate::files::{self, FileError, SECRET_FILE};
 use crate::ledger;
 use crate::storage::tables::Heights;
@@ -40,6 +43,20 @@ pub enum SetupError {
         /// The data folder it names.
         data_dir: String,
     },
+    /// A data folder was made with this observer's key before.
+    #[error(
+        "{} says that a data folder was already made with this key (ledger {ledger}, data folder {data_dir}); if it \
+         still exists, name it as data_dir in the configuration and run 'markstein-node run'. If it is lost: an \
+         observer signs nothing, so delete {} and run 'init' again, and it fetches everything anew", marker.display(), marker.display()
+    )]
+    ObserverAlreadyCreated {
+        /// The marker.
+        marker: PathBuf,
+        /// The ledger it names.
+        ledger: String,
+        /// The data folder it names.
+        data_dir: String,
+    },
     /// `run` before `init`.
     #[error("{} holds no ledger yet and 'run' never makes one; run 'markstein-node init --config {}' first", data_dir.display(), config.display())]
     NotCreated {
@@ -51,8 +68,7 @@ pub enum SetupError {
     /// The data folder is gone, the marker is not.
     #[error(
         "the data folder {} is missing, but {} says that it was made (then at {made_at}); look whether its disk is \
-         mounted and whether data_dir in {} is right. If it is lost, this authority must get new keys: \
-         'markstein-node init' says how", data_dir.display(), marker.display(), config.display()
+         mounted and whether data_dir in {} is right. If it is lost, 'markstein-node init' says what to do", data_dir.display(), marker.display(), config.display()
     )]
     Lost {
         /// The data folder.
@@ -125,7 +141,10 @@ pub fn init(config: &NodeConfig, genesis: &Genesis) -> Result<(), SetupError> {
     let path = marker_path(config);
     let marker = Marker::read(&path)?;
     if let Some(Marker { state: State::Created, ledger, data_dir }) = marker {
-        return Err(SetupError::AlreadyCreated { marker: path, ledger, data_dir });
+        return Err(match config.role {
+            Role::Authority(_) => SetupError::AlreadyCreated { marker: path, ledger, data_dir },
+            Role::Observer(_) => SetupError::ObserverAlreadyCreated { marker: path, ledger, data_dir },
+        });
     }
     let is_interrupted = marker.is_some();
     let is_there = DataFolder::is_initialised(&config.data_dir);

@@ -25,7 +25,9 @@ pub enum Phase {
     /// Answer the requests that are there.
     DrainRequests,
     /// Decide nothing more.
-    StopSequencer,
+    StopDriver,
+    /// Leave the other nodes.
+    StopNetwork,
     /// Flush and close the store.
     CloseStore,
 }
@@ -130,7 +132,8 @@ impl fmt::Display for Phase {
         f.write_str(match self {
             Self::StopListening => "stop listening",
             Self::DrainRequests => "drain requests",
-            Self::StopSequencer => "stop sequencer",
+            Self::StopDriver => "stop consensus",
+            Self::StopNetwork => "stop network",
             Self::CloseStore => "flush and close store",
         })
     }

@@ -159,6 +159,36 @@ fn keys_new_makes_five_private_keys_and_never_overwrites() {
 }
 
 #[test]
+fn an_observer_is_made_and_set_up_with_one_key() {
+    let folder = made();
+    let keys = ["keys", "observer", "--out", "reader/keys", "--name", "lesesaal.neustadt.example"];
+    let out = call(folder.path(), &keys).good();
+    let line = out.lines().find(|line| line.contains("{ name = ")).unwrap().trim().to_owned();
+    let key = folder.path().join("reader/keys/network.key");
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    call(folder.path(), &keys).bad(&["never overwritten"]);
+
+    let observer = "observer = \"lesesaal.neustadt.example\"\ngenesis = \"../genesis.toml\"\ndata_dir = \"data\"\n\
+                    keys_dir = \"keys\"\n[network]\n";
+    let peers = "peers = [{ authority = \"stadtarchiv.neustadt.example\", address = \"127.0.0.1:4602\" }]\n";
+    let file = folder.path().join("reader/node.toml");
+    let init = ["init", "--config", "reader/node.toml"];
+    fs::write(&file, observer).unwrap();
+    call(folder.path(), &init).bad(&["reader/node.toml", "an observer follows authorities"]);
+    fs::write(&file, format!("{observer}{peers}")).unwrap();
+    let out = call(folder.path(), &init).good();
+    assert!(out.contains("the observer lesesaal.neustadt.example") && out.contains(&line), "{out}");
+    call(folder.path(), &init).bad(&["journal-created", "an observer signs nothing"]);
+
+    // The line is one that an authority's configuration takes.
+    configure(folder.path(), 0, "");
+    let mut text = fs::read_to_string(folder.path().join("node.toml")).unwrap();
+    text.push_str(&format!("[network]\nlisten = [\"127.0.0.1:0\"]\nobservers = [{line}]\n"));
+    fs::write(folder.path().join("node.toml"), text).unwrap();
+    call(folder.path(), &INIT).good();
+}
+
+#[test]
 fn genesis_new_and_check_agree() {
     let folder = made();
     let genesis =
@@ -276,6 +306,28 @@ fn a_devnet_starts_stops_and_starts_again() {
     assert_eq!(ledgers[0], ledgers[1]);
     let log = files::read_text(&net.join("node0/log")).unwrap();
     assert!(!log.contains("governance"), "a devnet keeps the governance key apart: {log}");
+}
+
+#[test]
+fn a_prepared_devnet_runs_nothing_and_says_how() {
+    let folder = TempDir::new().unwrap();
+    let prepare = |authorities: &str, more: &[&str]| {
+        let devnet = ["devnet", "--dir", "net", "--prepare", "--authorities", authorities];
+        call(folder.path(), &[&devnet, more].concat())
+    };
+    let out = prepare("4", &["--observers", "1"]).good();
+    let net = folder.path().join("net").canonicalize().unwrap();
+    assert!(out.starts_with("prepared: 4 authorities and 1 observers of ledger "), "{out}");
+    for node in ["node0", "node3", "observer0"] {
+        let config = net.join(node).join("node.toml");
+        assert!(out.contains(&format!("markstein-node run --config {}\n", config.display())), "{out}");
+        assert!(config.exists() && net.join(node).join("keys/journal-created").exists(), "{node}");
+        assert!(!net.join(node).join("log").exists(), "{node} was run");
+    }
+    assert_eq!(prepare("4", &["--observers", "1"]).good(), out, "nothing is made twice");
+    prepare("3", &[]).bad(&["--authorities 4"]);
+    prepare("4", &["--base-port", "65530"]).bad(&["node 0 would have no port left"]);
+    prepare("65", &[]).bad(&["1 to 64"]);
 }
 
 #[test]

@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use markstein_node::config::NodeConfig;
+use markstein_node::config::network::observer_line;
+use markstein_node::config::{NodeConfig, Role};
+use markstein_node::peer::Peer;
 use markstein_proto::{
     Authority, AuthorityId, AuthoritySet, DocumentType, DocumentTypeName, EpochId, Genesis, Hash,
     IssuerGrant, IssuerId, IssuerKey, Parameters, SecretKey, TimeMs,
@@ -107,9 +109,30 @@ fn the_genesis_example_is_sound_and_says_that_its_keys_are_no_secret() {
 #[test]
 fn the_node_example_is_read_and_fits_the_genesis_example() {
     let config = node_example();
-    config.authority_in(&example_genesis()).unwrap();
+    let network = config.network_in(&example_genesis()).unwrap().unwrap();
+    assert!(network.peers.len() == 3 && network.peers.iter().all(|peer| peer.address.is_some()));
     assert!(config.api.listeners.iter().all(|listener| listener.tls.is_some()));
     assert!(config.operator.address.ip().is_loopback());
+}
+
+#[test]
+fn the_observer_example_is_read_and_fits_the_other_two() {
+    let config = NodeConfig::load(&config_folder().join("observer.example.toml")).unwrap();
+    let network = config.network_in(&example_genesis()).unwrap().unwrap();
+    assert!(network.listen.is_empty());
+    assert_eq!(network.peers.iter().filter(|peer| peer.address.is_some()).count(), 2);
+
+    // The authority's example shows how this observer is let in; its key is no secret, so the line is commented out.
+    let Role::Observer(name) = &config.role else { panic!("{}", config.role) };
+    let key = example_key(name.as_str(), "network").public();
+    let line = format!("observers = [{}]", observer_line(name, &key));
+    let text = read("node.example.toml");
+    assert!(text.contains(&format!("# {line}\n")), "{line}");
+    let text = text.replace(&format!("# {line}"), &line);
+    let follows = NodeConfig::parse(&text, Path::new("node.toml")).unwrap();
+    let network = follows.network_in(&example_genesis()).unwrap().unwrap();
+    let observer = network.peers.iter().find(|peer| peer.peer == Peer::Observer(0)).unwrap();
+    assert_eq!((&observer.name, observer.key), (&name.to_string(), key));
 }
 
 #[test]
@@ -198,5 +221,5 @@ fn prometheus_scrapes_the_operators_listener() {
         value("scrape_configs/-/static_configs/-/targets"),
         format!("[\"{}\"]", node.operator.address)
     );
-    assert_eq!(value("scrape_configs/-/static_configs/-/labels/authority"), node.authority.as_str());
+    assert_eq!(value("scrape_configs/-/static_configs/-/labels/authority"), node.role.name());
 }

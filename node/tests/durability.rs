@@ -3,19 +3,16 @@
 
 mod support;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use markstein_node::{
+    driver::Event,
+    finality::Snapshot,
     ledger::{BatchRefusal, FinalState, InitError, State, init, receipt, record_of_batch},
-    metrics::Metrics,
-    pool::{PoolLimits, SubmitError, Submitted, Wake},
-    sequencer,
+    pool::{PoolLimits, SubmitError, Submitted},
     storage::{
         Db, Durability, MemoryStore, Read, StorageError, WriteFailure, Writes,
         tables::{Cosignatures, Headers, Heights, Outcome, Outcomes, Tiles},
@@ -29,9 +26,9 @@ use markstein_proto::{
 use support::{DAY, LIMITS, Ledger, START, anchor, batch, document, genesis, salt, signed};
 
 fn receipt_of(ledger: &Ledger, batch: &Batch, position: u32) -> Receipt {
-    let (state, view) = ledger.finality.snapshot().unwrap();
+    let Snapshot { view, checkpoint, .. } = ledger.finality.snapshot().unwrap();
     let index = record_of_batch(&view, &batch.id(), position).unwrap();
-    receipt(&view, &state, &genesis().origin, index).unwrap()
+    receipt(&view, checkpoint.as_deref(), index).unwrap()
 }
 
 fn verify(ledger: &Ledger, batch: &Batch, position: u32, number: u64) -> Verified {
@@ -46,7 +43,7 @@ async fn a_submission_becomes_final_and_its_receipt_verifies() {
     let mut ledger = Ledger::new();
     let one = batch(START, 0..5);
     assert_eq!(ledger.pool.submit(one.clone()).await.unwrap(), Submitted::Accepted);
-    assert_eq!(ledger.wakes.try_recv(), Ok(Wake::Pooled));
+    assert_eq!(ledger.announced(), 1);
     assert!(ledger.cut());
     for number in 0..5 {
         let verified = verify(&ledger, &one, number as u32, number);
@@ -75,8 +72,8 @@ async fn receipts_verify_at_every_size_of_the_log() {
         }
     }
     let reloaded = FinalState::load(&ledger.db).unwrap();
-    assert_eq!(reloaded.tip(), ledger.chain.state().tip());
-    assert_eq!(reloaded.frontier(), ledger.chain.state().frontier());
+    assert_eq!(reloaded.tip(), ledger.state().tip());
+    assert_eq!(reloaded.frontier(), ledger.state().frontier());
 }
 
 #[tokio::test]
@@ -86,12 +83,12 @@ async fn what_is_accepted_survives_a_crash_and_what_is_final_stays_where_it_is()
     ledger.pool.submit(one.clone()).await.unwrap();
     ledger = ledger.crash();
     assert!(ledger.pool.contains(&one.id()), "accepted means durable");
-    assert_eq!(ledger.wakes.try_recv(), Ok(Wake::Pooled), "a start takes up what is in the pool");
     ledger.cut();
     ledger.pool.submit(two.clone()).await.unwrap();
     ledger.cut();
     let before = receipt_of(&ledger, &one, 0);
     ledger = ledger.crash();
+    ledger.after(0, Event::Tick).unwrap(); // what the journal holds is final again
     assert_eq!(receipt_of(&ledger, &one, 0), before);
     verify(&ledger, &two, 0, 3);
     assert!(!ledger.cut(), "nothing is written twice");
@@ -115,8 +112,11 @@ async fn what_outwaits_its_24_hours_is_refused_for_good() {
     let one = batch(START, 0..3);
     ledger.pool.submit(one.clone()).await.unwrap();
     ledger.clock.set(START + DAY + 1);
-    assert!(!ledger.cut());
+    assert!(ledger.cut(), "an empty block carries the time forward");
+    assert!(ledger.pool.contains(&one.id()), "refused is decided on what is final only");
+    ledger.after(1_000, Event::Tick).unwrap();
     assert!(!ledger.pool.contains(&one.id()));
+    assert!(!ledger.cut());
     let outcome = ledger.db.get::<Outcomes>(&one.id().0).unwrap().unwrap();
     assert!(matches!(outcome, Outcome::Refused { reason: 1, .. }));
     ledger = ledger.crash();
@@ -151,6 +151,7 @@ async fn a_full_disk_accepts_nothing_and_loses_nothing() {
     let refused = ledger.pool.submit(two.clone()).await;
     assert!(matches!(refused, Err(SubmitError::Storage(StorageError::NoSpace { .. }))), "{refused:?}");
     ledger = ledger.crash();
+    ledger.after(0, Event::Tick).unwrap();
     assert!(!ledger.pool.contains(&two.id()));
     verify(&ledger, &one, 0, 0);
     ledger.pool.submit(two.clone()).await.unwrap();
@@ -164,12 +165,11 @@ async fn a_block_that_could_not_be_written_leaves_no_trace() {
     let one = batch(START, 0..3);
     ledger.pool.submit(one.clone()).await.unwrap();
     let mut ledger = ledger;
-    let before = ledger.chain.state().tip().clone();
-    let block = ledger.chain.build(markstein_proto::View(1), 0).unwrap().unwrap();
+    let before = ledger.state().tip().clone();
     ledger.store.fail_after(0, WriteFailure::Broken);
-    assert!(ledger.chain.finalize(&block).is_err());
+    assert!(ledger.after(0, Event::Pooled).is_err());
     ledger = ledger.crash();
-    assert_eq!(ledger.chain.state().tip(), &before);
+    assert_eq!(ledger.state().tip(), &before);
     assert!(ledger.pool.contains(&one.id()));
     assert!(ledger.cut());
     verify(&ledger, &one, 2, 2);
@@ -183,7 +183,7 @@ async fn cosigning_again_renews_the_as_of_time_and_never_goes_back() {
     ledger.cut();
     let first = verify(&ledger, &one, 0, 0);
     ledger.clock.set(START + 500_000);
-    ledger.chain.cosign_again().unwrap();
+    ledger.cosign_again();
     let second = verify(&ledger, &one, 0, 0);
     assert_eq!(second.as_of_s, (START + 500_000) / 1000);
     assert!(first.as_of_s < second.as_of_s);
@@ -242,7 +242,8 @@ async fn a_batch_that_comes_after_its_24_hours_is_decided_and_not_only_turned_aw
     ledger.clock.set(START + 2 * DAY);
     let late = batch(START, 0..1);
     assert_eq!(ledger.pool.submit(late.clone()).await.unwrap(), Submitted::Accepted);
-    assert!(!ledger.cut());
+    assert!(ledger.cut());
+    ledger.after(1_000, Event::Tick).unwrap();
     let outcome = ledger.db.get::<Outcomes>(&late.id().0).unwrap();
     assert!(matches!(outcome, Some(Outcome::Refused { reason: 1, .. })), "{outcome:?}");
     let signed_again = batch(START + 2 * DAY, 0..1);
@@ -263,6 +264,7 @@ async fn batches_that_are_refused_hold_up_nobody() {
     ledger.pool.submit(new.clone()).await.unwrap();
     assert!(ledger.cut());
     verify(&ledger, &new, 0, 90_000);
+    ledger.after(1_000, Event::Tick).unwrap();
     assert_eq!(ledger.pool.size().batches, 0);
 }
 
@@ -278,7 +280,7 @@ async fn a_clock_that_went_back_makes_batches_wait_and_loses_none() {
     assert_eq!(ledger.pool.submit(waits.clone()).await.unwrap(), Submitted::Accepted);
     assert!(!ledger.cut());
     assert!(ledger.pool.contains(&waits.id()));
-    ledger.chain.cosign_again().unwrap();
+    ledger.cosign_again();
     let later = verify(&ledger, &batch(START + 3 * DAY, 0..1), 0, 0).as_of_s;
     assert_eq!(later, as_of, "the as-of time never goes back");
 }
@@ -287,7 +289,7 @@ async fn a_clock_that_went_back_makes_batches_wait_and_loses_none() {
 async fn the_as_of_time_does_not_go_back_with_a_new_block_either() {
     let mut ledger = Ledger::new();
     ledger.clock.set(START + 500_000);
-    ledger.chain.cosign_again().unwrap();
+    ledger.cosign_again();
     let one = batch(START, 0..1);
     ledger.pool.submit(one.clone()).await.unwrap();
     ledger.clock.set(START + 10_000); // far behind the cosignature that others have seen
@@ -314,18 +316,17 @@ async fn a_key_that_ended_writes_nothing_not_even_what_is_refused() {
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_one_block_and_not_for_the_whole_pool() {
-    let ledger = Ledger::new();
+async fn between_two_blocks_there_is_time_to_stop() {
+    let mut ledger = Ledger::new();
     for number in 0..6 {
         let first = number * 9000; // more than a block holds
         ledger.pool.submit(batch(START, first..first + 9000)).await.unwrap();
     }
-    let (wake, wakes) = std::sync::mpsc::sync_channel(4);
-    wake.send(Wake::Pooled).unwrap();
-    wake.send(Wake::Stop).unwrap();
-    let pool = ledger.pool.clone();
-    sequencer::run(ledger.chain, &wakes, Duration::from_secs(60), &Metrics::default()).unwrap();
-    assert_eq!(pool.size().batches, 1, "one block was cut");
+    assert!(ledger.cut());
+    assert_eq!(ledger.pool.size().batches, 1, "one block was cut");
+    assert_eq!(ledger.driver.next_tick(), 0, "and the next one is due at once");
+    ledger.after(0, Event::Tick).unwrap();
+    assert_eq!(ledger.pool.size().batches, 0);
 }
 
 #[tokio::test]
@@ -343,9 +344,9 @@ async fn receipts_read_while_blocks_are_cut_all_verify() {
             scope.spawn(move || {
                 let (mut size, mut as_of_s) = (0, 0);
                 for number in (reader * 100..300).cycle() {
-                    let (state, view) = finality.snapshot().unwrap();
+                    let Snapshot { view, checkpoint, .. } = finality.snapshot().unwrap();
                     let index = record_of_batch(&view, &one.id(), number as u32).unwrap();
-                    let mut receipt = receipt(&view, &state, &genesis().origin, index).unwrap();
+                    let mut receipt = receipt(&view, checkpoint.as_deref(), index).unwrap();
                     receipt.salt = Some(salt(number));
                     let verified = receipt.verify(trust, &document(number)).unwrap();
                     let next = receipt.latest_header.index.0;
@@ -369,7 +370,7 @@ async fn receipts_read_while_blocks_are_cut_all_verify() {
             assert!(ledger.cut());
             if number % 3 == 0 {
                 ledger.clock.set(START + 3000 + number * 1500);
-                ledger.chain.cosign_again().unwrap();
+                ledger.cosign_again();
             }
         }
         done.store(true, Ordering::Relaxed);

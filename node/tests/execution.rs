@@ -20,11 +20,11 @@ fn turn(time: u64) -> Turn {
 }
 
 fn refusal(ledger: &Ledger, batch: &Batch, time: u64) -> Option<BatchRefusal> {
-    check_batch(ledger.chain.state(), &Rules::new(&genesis()), batch, TimeMs(time)).unwrap().err()
+    check_batch(ledger.state(), &Rules::new(&genesis()), batch, TimeMs(time)).unwrap().err()
 }
 
 fn invalid(ledger: &Ledger, turn: Turn, batches: Vec<Arc<Batch>>) -> InvalidBlock {
-    match execute(ledger.chain.state(), &Rules::new(&genesis()), turn, batches) {
+    match execute(ledger.state(), &Rules::new(&genesis()), turn, batches) {
         Err(ExecuteError::Invalid(invalid)) => invalid,
         other => panic!("expected an invalid block, got {other:?}"),
     }
@@ -33,16 +33,16 @@ fn invalid(ledger: &Ledger, turn: Turn, batches: Vec<Arc<Batch>>) -> InvalidBloc
 #[test]
 fn block_zero_is_the_one_the_genesis_names() {
     let ledger = Ledger::new();
-    let tip = ledger.chain.state().tip().clone();
+    let tip = ledger.state().tip().clone();
     assert_eq!(tip.block_id, genesis().block_id());
     assert_eq!(tip.size, LogSize(3), "batch head, one grant, header");
-    assert!(ledger.chain.state().grant(&issuer()).unwrap().is_some());
+    assert!(ledger.state().grant(&issuer()).unwrap().is_some());
 }
 
 #[test]
 fn the_header_follows_from_state_and_batches_alone() {
     let ledger = Ledger::new();
-    let state = ledger.chain.state();
+    let state = ledger.state();
     let batches = vec![batch(START, 0..3), batch(START, 3..5)];
     let run = || execute(state, &Rules::new(&genesis()), turn(START + 5), batches.clone()).unwrap();
     let (one, two) = (run(), run());
@@ -72,20 +72,19 @@ fn a_block_is_later_than_its_parent_and_of_its_epoch() {
     assert_eq!(invalid(&ledger, other, vec![]), InvalidBlock::Epoch);
 }
 
-#[test]
-fn a_batch_stands_in_the_ledger_once() {
+#[tokio::test]
+async fn a_batch_stands_in_the_ledger_once() {
     let mut ledger = Ledger::new();
     let one = batch(START, 0..2);
     assert_eq!(
         invalid(&ledger, turn(START + 1), vec![one.clone(), one.clone()]),
         InvalidBlock::Twice(one.id())
     );
-    let block =
-        execute(ledger.chain.state(), &Rules::new(&genesis()), turn(START + 1), vec![one.clone()]).unwrap();
-    ledger.chain.finalize(&block).unwrap();
-    assert_eq!(refusal(&ledger, &one, START + 2), Some(BatchRefusal::Duplicate));
+    ledger.pool.submit(one.clone()).await.unwrap();
+    assert!(ledger.cut());
+    assert_eq!(refusal(&ledger, &one, START + 2_000), Some(BatchRefusal::Duplicate));
     assert_eq!(
-        invalid(&ledger, turn(START + 2), vec![one.clone()]),
+        invalid(&ledger, turn(START + 2_000), vec![one.clone()]),
         InvalidBlock::Batch { id: one.id(), refusal: BatchRefusal::Duplicate }
     );
 }

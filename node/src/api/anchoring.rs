@@ -18,11 +18,12 @@ use super::{
     storage_status,
 };
 use crate::{
+    finality::{Decision, Snapshot},
     pool::Submitted,
     refusal::RefusedReason,
     storage::{
-        Read, StorageError, View,
-        tables::{Headers, Heights, Outcome, Outcomes},
+        Read, StorageError,
+        tables::{Headers, Heights, Outcome},
     },
 };
 
@@ -114,8 +115,8 @@ impl AnchoringService {
         let (finality, pool) = (self.context.finality.clone(), self.context.pool.clone());
         blocking(move || {
             let pooled = pool.contains(&id);
-            let (_, view) = finality.snapshot().map_err(|e| storage_status(&e))?;
-            batch_state(&view, id, pooled).map_err(|e| storage_status(&e))
+            let snapshot = finality.snapshot().map_err(|e| storage_status(&e))?;
+            batch_state(&snapshot, id, pooled).map_err(|e| storage_status(&e))
         })
         .await
     }
@@ -133,13 +134,14 @@ const fn is_decided(state: &BatchState) -> bool {
     matches!(state.state, Some(Wire::Final(_) | Wire::Refused(_)))
 }
 
-/// What is known of a batch that was in the pool or not before `view` was taken: a decided batch leaves the pool after
-/// the store knows.
-fn batch_state(view: &View<'_>, id: BatchId, pooled: bool) -> Result<BatchState, StorageError> {
-    let state = match view.get::<Outcomes>(&id.0)? {
-        Some(outcome) => decided(view, outcome)?,
-        None if pooled => Wire::Accepted(Accepted {}),
-        None => Wire::Unknown(Unknown {}),
+/// What is known of a batch that was in the pool or not before `snapshot` was taken: a decided batch leaves the pool
+/// after the store knows.
+fn batch_state(snapshot: &Snapshot<'_>, id: BatchId, pooled: bool) -> Result<BatchState, StorageError> {
+    let state = match snapshot.decision(&id)? {
+        Decision::Made(outcome) => decided(&snapshot.view, outcome)?,
+        Decision::Uncovered => Wire::Accepted(Accepted {}),
+        Decision::Open if pooled => Wire::Accepted(Accepted {}),
+        Decision::Open => Wire::Unknown(Unknown {}),
     };
     Ok(BatchState { batch_id: id.0.0.to_vec(), state: Some(state) })
 }
@@ -213,9 +215,9 @@ async fn states(context: &Context, ids: Vec<BatchId>) -> Result<Vec<BatchState>,
     let pool = context.pool.clone();
     // As with one batch, the pool is asked first: `read` takes its snapshot after this.
     let pooled: Vec<bool> = ids.iter().map(|id| pool.contains(id)).collect();
-    let read = move |view: &View<'_>| {
-        let state = |(id, pooled)| batch_state(view, id, pooled).map_err(|e| storage_status(&e));
+    let read = move |snapshot: &Snapshot<'_>| {
+        let state = |(id, pooled)| batch_state(snapshot, id, pooled).map_err(|e| storage_status(&e));
         ids.into_iter().zip(pooled).map(state).collect()
     };
-    context.bounds.read(&context.finality, move |_, view| read(view)).await
+    context.bounds.read(&context.finality, read).await
 }

@@ -24,7 +24,7 @@ use tokio::{
 use tonic::{Code, Status};
 
 use super::{error, storage_status};
-use crate::{finality::Finality, ledger::FinalState, storage::View};
+use crate::finality::{Finality, Snapshot};
 
 /// Requests at once.
 const REQUESTS_MAX: usize = 4096;
@@ -83,14 +83,13 @@ impl Bounds {
     pub(super) async fn read<T: Send + 'static>(
         &self,
         finality: &Finality,
-        read: impl FnOnce(&FinalState, &View<'_>) -> Result<T, Status> + Send + 'static,
+        read: impl FnOnce(&Snapshot<'_>) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
         let turn = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| busy())?;
         let finality = finality.clone();
         super::blocking(move || {
             let _turn = turn; // held to the end of the read, also where the caller has gone
-            let (state, view) = finality.snapshot().map_err(|e| storage_status(&e))?;
-            read(&state, &view)
+            read(&finality.snapshot().map_err(|e| storage_status(&e))?)
         })
         .await
     }

@@ -71,10 +71,15 @@ pub(super) fn lookup(error: &LookupError) -> Status {
     }
 }
 
+/// What no quorum has cosigned yet.
+pub(super) fn no_checkpoint(message: impl Into<String>) -> Status {
+    retry(Code::Unavailable, "NO_CHECKPOINT", message)
+}
+
 /// A receipt that cannot be had.
 pub(super) fn receipt(error: &ReceiptFailure) -> Status {
     match error {
         ReceiptFailure::Lookup(error) => lookup(error),
-        ReceiptFailure::NoCheckpoint => retry(Code::Unavailable, "NO_CHECKPOINT", error.to_string()),
+        ReceiptFailure::NoCheckpoint => no_checkpoint(error.to_string()),
     }
 }

@@ -19,8 +19,8 @@ use super::{
     storage_status,
 };
 use crate::{
-    ledger::{State, block_at, consistency, leaves_from, newest_checkpoint},
-    storage::View,
+    finality::Snapshot,
+    ledger::{State, block_at, consistency, leaves_from},
 };
 
 /// Leaves of one answer.
@@ -58,16 +58,9 @@ impl Ledger for LedgerService {
         &self,
         _: Request<GetCheckpointRequest>,
     ) -> Result<Response<GetCheckpointResponse>, Status> {
-        let Context { bounds, finality, genesis, .. } = self.context.clone();
-        let checkpoint = bounds
-            .read(&finality, move |state, view| {
-                newest_checkpoint(view, state, &genesis.origin).map_err(|e| storage_status(&e))
-            })
-            .await?
-            .ok_or_else(|| {
-                let message = "no checkpoint has a quorum of cosignatures yet: try again in a moment";
-                error::retry(Code::Unavailable, "NO_CHECKPOINT", message)
-            })?;
+        let checkpoint = self.context.finality.checkpoint().ok_or_else(|| {
+            error::no_checkpoint("no checkpoint has a quorum of cosignatures yet: try again in a moment")
+        })?;
         Ok(Response::new(GetCheckpointResponse { checkpoint: checkpoint.full.to_string() }))
     }
 
@@ -78,14 +71,19 @@ impl Ledger for LedgerService {
         let GetConsistencyProofRequest { old_size, new_size } = request.into_inner();
         let Context { bounds, finality, .. } = &self.context;
         let hashes = bounds
-            .read(finality, move |state, view| {
-                let size = state.tip().size;
+            .read(finality, move |snapshot| {
+                let size = snapshot.state.tip().size;
                 if old_size == 0 || old_size > new_size || new_size > size.0 {
                     return Err(error::invalid(format!(
                         "sizes must rise from 1 to {size}, the size of the log"
                     )));
                 }
-                consistency(view, LogSize(old_size), LogSize(new_size)).map_err(|e| match e {
+                if snapshot.checkpoint.as_ref().is_none_or(|checkpoint| new_size > checkpoint.size.0) {
+                    return Err(error::no_checkpoint(
+                        "no checkpoint of this size has a quorum of cosignatures yet: try again in a moment",
+                    ));
+                }
+                consistency(&snapshot.view, LogSize(old_size), LogSize(new_size)).map_err(|e| match e {
                     ProveError::Request(e) => error::invalid(e.to_string()),
                     ProveError::Reader(e) => {
                         tracing::error!("a consistency proof failed: {e}");
@@ -115,8 +113,8 @@ impl Ledger for LedgerService {
         let Context { bounds, finality, .. } = &self.context;
         let large = bounds.large_answer()?;
         let leaves = bounds
-            .read(finality, move |_, view| {
-                leaves_from(view, LeafIndex(first_index), limit as usize, LEAVES_BYTES_MAX)
+            .read(finality, move |snapshot| {
+                leaves_from(&snapshot.view, LeafIndex(first_index), limit as usize, LEAVES_BYTES_MAX)
                     .map_err(|e| storage_status(&e))
             })
             .await?;
@@ -159,8 +157,8 @@ impl Ledger for LedgerService {
 }
 
 async fn read_block(context: &Context, height: Height) -> Result<Option<GetBlockResponse>, Status> {
-    let read = move |view: &View<'_>| {
-        let block = block_at(view, height).map_err(|e| storage_status(&e))?;
+    let read = move |snapshot: &Snapshot<'_>| {
+        let block = block_at(&snapshot.view, height).map_err(|e| storage_status(&e))?;
         Ok(block.map(|block| GetBlockResponse {
             height: height.0,
             block_id: leaf_hash(&block.header).0.to_vec(),
@@ -168,7 +166,7 @@ async fn read_block(context: &Context, height: Height) -> Result<Option<GetBlock
             batches: block.batches,
         }))
     };
-    context.bounds.read(&context.finality, move |_, view| read(view)).await
+    context.bounds.read(&context.finality, read).await
 }
 
 /// Sends each final block from a height on, as it becomes final, until nobody listens or the node stops. A block is
@@ -192,7 +190,7 @@ async fn watch_blocks(
             }
             Ok(None) => {
                 let changed = tokio::select! {
-                    changed = finality.changed() => changed,
+                    changed = finality.next_state() => changed,
                     () = sender.closed() => return,
                 };
                 if !changed {

@@ -13,18 +13,22 @@ mod schema {
     tonic::include_proto!("markstein.v1");
     pub(super) const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/services.bin"));
 }
+mod standing;
 mod verification;
 
 use std::{sync::Arc, time::Instant};
 
 use axum::{Router, middleware};
-use markstein_proto::{AuthorityId, BATCH_MAX, Genesis};
+use markstein_proto::{BATCH_MAX, Genesis};
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
 pub use bounds::Bounds;
 
-use crate::{clock::Clock, finality::Finality, metrics::Metrics, pool::Pool, storage::StorageError};
+use crate::{
+    clock::Clock, config::Role, finality::Finality, ingress::Link, metrics::Metrics,
+    network_view::NetworkView, pool::Pool, storage::StorageError,
+};
 
 /// Longest request: a batch and its frame.
 const REQUEST_MAX: usize = BATCH_MAX + 64 * 1024;
@@ -38,8 +42,8 @@ const ANSWER_MAX: usize = 5 * 1024 * 1024;
 pub struct Context {
     /// The trust root.
     pub genesis: Arc<Genesis>,
-    /// The authority that runs this node.
-    pub authority: AuthorityId,
+    /// Who this node is.
+    pub role: Role,
     /// The newest final state.
     pub finality: Finality,
     /// The pool.
@@ -52,6 +56,10 @@ pub struct Context {
     pub started: Instant,
     /// What callers may hold at once.
     pub bounds: Bounds,
+    /// How the authorities are.
+    pub network: NetworkView,
+    /// The network, which knows the peers; empty where none runs.
+    pub link: Link,
 }
 
 /// Tells the health service that the node stops taking submissions.

@@ -6,15 +6,20 @@ use tonic::{Code, Request, Response, Status};
 use super::{
     Context, error,
     schema::{
-        AuthorityStatus, PeersRequest, PeersResponse, Role, StatusRequest, StatusResponse,
-        operations_server::Operations,
+        AuthorityStatus, Misbehaviour, Peer, PeersRequest, PeersResponse, Role, StatusRequest,
+        StatusResponse, operations_server::Operations,
     },
+    standing::{Condition, Standing},
     storage_status,
 };
 use crate::{
-    chain::CLOCK_SKEW_MAX_MS,
-    ledger::{FinalState, State, cosignature_times, newest_checkpoint},
-    storage::View,
+    config,
+    driver::CLOCK_SKEW_MAX_MS,
+    finality::Snapshot,
+    ledger::{State, cosignature_times},
+    network::{Network, PeerState},
+    peer,
+    storage::{Read, tables::Evidence},
 };
 
 #[derive(Debug)]
@@ -30,12 +35,14 @@ impl Operations for OperationsService {
         let context = self.context.clone();
         let finality = context.finality.clone();
         let bounds = context.bounds.clone();
-        bounds.read(&finality, move |state, view| status(&context, state, view)).await.map(Response::new)
+        bounds.read(&finality, move |snapshot| status(&context, snapshot)).await.map(Response::new)
     }
 
     async fn peers(&self, _: Request<PeersRequest>) -> Result<Response<PeersResponse>, Status> {
         if self.peers {
-            Ok(Response::new(PeersResponse { peers: Vec::new() })) // one authority has no peers
+            let known = self.context.link.get().map(Network::peers).unwrap_or_default();
+            let peers = known.into_iter().map(shown).collect();
+            Ok(Response::new(PeersResponse { peers }))
         } else {
             let message = "peers are shown on the operators' listener only";
             Err(error::status(Code::PermissionDenied, "OPERATORS_ONLY", message))
@@ -43,46 +50,39 @@ impl Operations for OperationsService {
     }
 }
 
-fn status(context: &Context, state: &FinalState, view: &View<'_>) -> Result<StatusResponse, Status> {
+fn status(context: &Context, snapshot: &Snapshot<'_>) -> Result<StatusResponse, Status> {
+    let Snapshot { state, checkpoint, view } = snapshot;
     let (tip, set, pool) = (state.tip(), state.authorities(), context.pool.size());
-    let origin = &context.genesis.origin;
-    let checkpoint = newest_checkpoint(view, state, origin).map_err(|e| storage_status(&e))?;
-    let times = cosignature_times(view, state, origin).map_err(|e| storage_status(&e))?;
-    let authority = |(a, time): (&markstein_proto::Authority, Option<u64>)| {
-        let here = a.id == context.authority;
-        AuthorityStatus {
-            authority_id: a.id.to_string(),
-            name: a.name.clone(),
-            here,
-            connected: here,
-            height: if here { tip.height.0 } else { 0 },
-            cosigned_size: if time.is_some() { tip.size.0 } else { 0 },
-            cosigned_at_ms: time.unwrap_or(0).saturating_mul(1000),
-        }
+    let own = |a: &markstein_proto::Authority| context.role == config::Role::Authority(a.id.clone());
+    let standing = Standing {
+        ids: set.authorities().iter().map(|a| a.id.as_str()).collect(),
+        quorum: set.quorum(),
+        own: set.authorities().iter().position(own),
+        network: context.network.get(),
+        caught: view.last::<Evidence>().map_err(|e| storage_status(&e))?.map(|(key, _)| key),
     };
-    let clock = context.clock.now();
-    let as_of_ms = checkpoint.as_ref().map_or(0, |c| c.as_of_s.saturating_mul(1000));
-    let ahead = tip.time.0.max(as_of_ms).saturating_sub(clock.0);
-    let condition = if checkpoint.is_none() {
-        "the newest block is not cosigned by a quorum yet: receipts wait for it".into()
-    } else if ahead > CLOCK_SKEW_MAX_MS {
-        format!(
-            "the newest checkpoint is {ahead} ms ahead of this node's clock: no block is made until the clock is set right"
-        )
-    } else {
-        String::new()
-    };
+    let (clock, as_of_ms) =
+        (context.clock.now(), checkpoint.as_ref().map_or(0, |c| c.as_of_s.saturating_mul(1000)));
+    let conditions: Vec<_> = standing
+        .conditions()
+        .into_iter()
+        .chain(receipts(checkpoint.is_some()))
+        .chain(ahead(tip.time.0.max(as_of_ms).saturating_sub(clock.0)))
+        .collect();
     let EpochId(epoch) = tip.epoch;
     Ok(StatusResponse {
         version: env!("CARGO_PKG_VERSION").into(),
         ledger_id: context.genesis.ledger_id().0.0.to_vec(),
-        origin: origin.clone(),
-        node: context.authority.to_string(),
-        role: Role::Authority.into(),
-        serving: condition.is_empty(),
-        condition,
+        origin: context.genesis.origin.clone(),
+        node: context.role.name().to_owned(),
+        role: match context.role {
+            config::Role::Authority(_) => Role::Authority.into(),
+            config::Role::Observer(_) => Role::Observer.into(),
+        },
+        serving: !conditions.iter().any(|condition| condition.stops),
+        conditions: conditions.into_iter().map(|condition| condition.text).collect(),
         epoch,
-        view: tip.view.0,
+        view: tip.view.max(standing.network.view).0,
         height: tip.height.0,
         block_id: tip.block_id.0.to_vec(),
         log_size: tip.size.0,
@@ -91,8 +91,120 @@ fn status(context: &Context, state: &FinalState, view: &View<'_>) -> Result<Stat
         pool_batches: pool.batches as u64,
         pool_bytes: pool.bytes as u64,
         quorum: set.quorum() as u32,
-        authorities: set.authorities().iter().zip(times).map(authority).collect(),
+        authorities: authorities(&standing, snapshot)?,
         uptime_ms: context.started.elapsed().as_millis() as u64,
         clock_ms: clock.0,
+        voting: standing.votes(),
     })
+}
+
+/// Receipts need a checkpoint.
+fn receipts(are_there: bool) -> Option<Condition> {
+    let text = "no block is cosigned by a quorum yet: receipts wait for it";
+    (!are_there).then(|| Condition::stops(text))
+}
+
+/// This node's clock may not be far behind what was signed.
+fn ahead(ms: u64) -> Option<Condition> {
+    (ms > CLOCK_SKEW_MAX_MS).then(|| {
+        let so = "no block is made until the clock is set right";
+        Condition::stops(format!("the newest checkpoint is {ms} ms ahead of this node's clock: {so}"))
+    })
+}
+
+/// Each authority as it said it is, and as the store knows its cosignatures.
+fn authorities(standing: &Standing<'_>, snapshot: &Snapshot<'_>) -> Result<Vec<AuthorityStatus>, Status> {
+    let (tip, set) = (snapshot.state.tip(), snapshot.state.authorities());
+    let times = cosignature_times(&snapshot.view, set).map_err(|e| storage_status(&e))?;
+    let height = |number| if standing.own == Some(number) { tip.height } else { standing.of(number).height };
+    let heights = (0..set.authorities().len()).map(height);
+    let highest = heights.chain([tip.height]).max().unwrap_or_default();
+    let mut shown = Vec::new();
+    for (number, (a, newest)) in set.authorities().iter().zip(times).enumerate() {
+        let (known, height) = (standing.of(number), height(number));
+        let (stored, time_s) = newest.unwrap_or_default();
+        let heard = known.heard_ms_ago.is_some();
+        shown.push(AuthorityStatus {
+            authority_id: a.id.to_string(),
+            name: a.name.clone(),
+            here: standing.own == Some(number),
+            connected: known.connected,
+            height: height.0,
+            cosigned_size: stored.max(known.cosigned).0,
+            // Of a larger one this node has only heard.
+            cosigned_at_ms: if stored >= known.cosigned { time_s.saturating_mul(1000) } else { 0 },
+            view: heard.then_some(known.view.0),
+            lag: heard.then_some(highest.0 - height.0),
+            clock_skew_ms: heard.then_some(known.clock_skew_ms),
+            heard_ms_ago: known.heard_ms_ago,
+            voting: heard.then_some(known.voting),
+        });
+    }
+    Ok(shown)
+}
+
+fn shown(state: PeerState) -> Peer {
+    let (authority_id, observer) = match state.peer {
+        peer::Peer::Authority(_) => (state.name, String::new()),
+        peer::Peer::Observer(_) => (String::new(), state.name),
+    };
+    let kinds = state.misbehaviours.into_iter();
+    Peer {
+        authority_id,
+        address: state.address.unwrap_or_default(),
+        connected: state.connected,
+        observer,
+        connected_ms: state.since.map_or(0, |since| since.elapsed().as_millis() as u64),
+        messages_in: state.frames_in,
+        bytes_in: state.bytes_in,
+        messages_out: state.frames_out,
+        bytes_out: state.bytes_out,
+        batches_in: state.batches_in,
+        dropped: state.dropped,
+        throttled: state.throttled,
+        misbehaviours: kinds.map(|(kind, count)| Misbehaviour { kind: kind.into(), count }).collect(),
+        last_misbehaviour: state.last_misbehaviour.map(|m| m.to_string()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::{collections::BTreeMap, time::Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_peer_is_shown_with_what_it_did() {
+        let state = PeerState {
+            peer: peer::Peer::Observer(0),
+            name: "reader".into(),
+            address: Some("192.0.2.7:4602".into()),
+            connected: true,
+            since: Some(Instant::now()),
+            frames_in: 1,
+            bytes_in: 2,
+            frames_out: 3,
+            bytes_out: 4,
+            batches_in: 5,
+            dropped: 6,
+            throttled: 7,
+            misbehaviours: BTreeMap::from([("oversized", 2)]),
+            last_misbehaviour: Some(peer::Misbehaviour::new("oversized", "9 MiB")),
+        };
+        let peer = shown(PeerState { peer: peer::Peer::Authority(1), ..state.clone() });
+        assert_eq!((peer.authority_id.as_str(), peer.observer.as_str()), ("reader", ""));
+        let peer = shown(state);
+        assert_eq!((peer.authority_id.as_str(), peer.observer.as_str()), ("", "reader"));
+        assert_eq!((peer.messages_out, peer.throttled), (3, 7));
+        assert_eq!(peer.misbehaviours, [Misbehaviour { kind: "oversized".into(), count: 2 }]);
+        assert_eq!(peer.last_misbehaviour, "oversized: 9 MiB");
+    }
+
+    #[test]
+    fn a_clock_far_behind_what_was_signed_stops_receipts() {
+        assert_eq!(ahead(CLOCK_SKEW_MAX_MS), None);
+        assert!(ahead(CLOCK_SKEW_MAX_MS + 1).unwrap().stops);
+        assert!(receipts(false).unwrap().stops && receipts(true).is_none());
+    }
 }

@@ -21,6 +21,7 @@ use super::{
     storage_status,
 };
 use crate::{
+    finality::Snapshot,
     ledger::{ReceiptFailure, batch_receipts, receipt, record_of_batch},
     storage::{Read, tables::PublicCommitments},
 };
@@ -58,16 +59,15 @@ impl Verification for VerificationService {
     ) -> Result<Response<GetReceiptResponse>, Status> {
         let record = request.into_inner().record.ok_or_else(|| error::invalid("say which record"))?;
         let context = self.context.clone();
-        let origin = context.genesis.origin.clone();
         let json = context
             .bounds
-            .read(&context.finality, move |state, view| {
+            .read(&context.finality, move |Snapshot { view, checkpoint, .. }| {
                 let index = match record {
                     Record::Index(index) => LeafIndex(index),
                     Record::OfBatch(of) => record_of_batch(view, &batch_id(&of.batch_id)?, of.position)
                         .map_err(|e| error::lookup(&e))?,
                 };
-                let receipt = receipt(view, state, &origin, index).map_err(|e| error::receipt(&e))?;
+                let receipt = receipt(view, checkpoint.as_deref(), index).map_err(|e| error::receipt(&e))?;
                 Ok(receipt.to_json())
             })
             .await?;
@@ -101,9 +101,14 @@ impl Verification for VerificationService {
             .map_err(|_| error::invalid("a commitment has 32 bytes"))?;
         let Context { bounds, finality, .. } = &self.context;
         let indices = bounds
-            .read(finality, move |_, view| {
+            .read(finality, move |snapshot| {
                 let bounds = (commitment, LeafIndex(0))..=(commitment, LeafIndex(u64::MAX));
-                view.range::<PublicCommitments>(bounds)
+                // A record that no receipt can be had of yet is not told of yet. Those of one commitment ascend.
+                let covered = |entry: &Result<((_, LeafIndex), ()), _>| {
+                    entry.as_ref().map_or(true, |((_, index), ())| snapshot.is_covered(*index))
+                };
+                let entries = snapshot.view.range::<PublicCommitments>(bounds).take_while(covered);
+                entries
                     .take(LOOKUP_MAX)
                     .map(|entry| entry.map(|((_, index), ())| index.0))
                     .collect::<Result<Vec<u64>, _>>()
@@ -121,8 +126,8 @@ fn send_receipts(
     first: usize,
     send: &dyn Fn(Result<GetReceiptResponse, Status>) -> bool,
 ) -> Result<(), ReceiptFailure> {
-    let (state, view) = context.finality.snapshot()?;
-    let receipts = batch_receipts(&view, &state, &context.genesis.origin, id)?;
+    let Snapshot { view, checkpoint, .. } = context.finality.snapshot()?;
+    let receipts = batch_receipts(&view, checkpoint.as_deref(), id)?;
     for position in first..receipts.len() {
         let receipt = receipts.receipt(&view, position)?.to_json().into_bytes();
         if !send(Ok(GetReceiptResponse { receipt })) {

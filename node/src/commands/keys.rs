@@ -1,15 +1,18 @@
-//! `keys`: makes the keys of an authority.
+//! `keys`: makes the keys of an authority or of an observer.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use markstein_node::config::keys::{self, AUTHORITY_FILE};
-use markstein_proto::{AuthorityId, KeyPurpose};
+use markstein_node::config::network::observer_line;
+use markstein_proto::{AuthorityId, KeyPurpose, ObserverName};
 
 #[derive(Subcommand)]
 pub(super) enum KeysCommand {
     /// Make the five keys of a new authority, and authority.toml with their public halves
     New(NewArgs),
+    /// Make the one key of an observer: a node that follows the ledger and has no vote
+    Observer(ObserverArgs),
 }
 
 #[derive(Args)]
@@ -28,8 +31,34 @@ pub(super) struct NewArgs {
     governance_dir: Option<PathBuf>,
 }
 
+#[derive(Args)]
+pub(super) struct ObserverArgs {
+    /// Folder to put the key into; made if need be, nothing in it is ever overwritten
+    #[arg(long, value_name = "DIR", alias = "dir")]
+    out: PathBuf,
+    /// Name for machines, under which the authorities let it follow: lesesaal.neustadt.example
+    #[arg(long, value_name = "SLUG")]
+    name: String,
+}
+
 pub(super) fn run(command: KeysCommand) -> anyhow::Result<()> {
-    let KeysCommand::New(args) = command;
+    match command {
+        KeysCommand::New(args) => new(&args),
+        KeysCommand::Observer(args) => observer(&args),
+    }
+}
+
+fn observer(args: &ObserverArgs) -> anyhow::Result<()> {
+    let name = ObserverName::new(&args.name)?;
+    let public = keys::new_observer_key(&args.out, &name)?;
+    let path = keys::key_path(&args.out, KeyPurpose::Network);
+    println!("Made the key of the observer {name}: {} (secret, mode 0600).", path.display());
+    println!("  Hand out this line; each authority to be followed puts it under [network] observers:");
+    println!("  {}", observer_line(&name, &public));
+    Ok(())
+}
+
+fn new(args: &NewArgs) -> anyhow::Result<()> {
     let authority = AuthorityId::new(&args.authority)?;
     let governance_dir = args.governance_dir.as_ref().unwrap_or(&args.dir);
     keys::new_authority_keys(&args.dir, governance_dir, &authority, &args.name)?;

@@ -11,13 +11,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Runs an authority of a Markstein ledger, and makes what it needs to run.
+/// Runs a node of a Markstein ledger, an authority's or an observer's, and makes what it needs to run.
 #[derive(Parser)]
 #[command(
     name = "markstein-node",
     version,
     after_help = "The way to a running authority: 'keys new', hand authority.toml to the others, receive \
-                  genesis.toml, 'genesis check', 'init', 'run'. To try everything on one machine: 'devnet'."
+                  genesis.toml, 'genesis check', 'init', 'run'. To a running observer: 'keys observer', hand the line \
+                  it prints to the authorities, 'init', 'run'. To try everything on one machine: 'devnet'."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -26,7 +27,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make the keys of an authority
+    /// Make the keys of an authority or of an observer
     #[command(subcommand)]
     Keys(keys::KeysCommand),
     /// Make or check the trust root of a ledger

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use markstein_node::config::{AuthorityKeys, NodeConfig, keys};
+use markstein_node::config::{NodeConfig, NodeKeys, keys};
 use markstein_node::shutdown::{StopSignal, run_to_end, termination};
 use markstein_node::{node, setup};
 
@@ -26,12 +26,12 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<()> {
     logging::start(&config.log)?;
     let genesis = config.load_genesis()?;
     let ledger = genesis.ledger_id();
-    let keys = AuthorityKeys::load(&config.keys_dir, config.authority_in(&genesis)?, ledger)?;
+    let keys = NodeKeys::load(&config, &genesis)?;
     if let Some(path) = keys::misplaced_governance_key(&config.keys_dir) {
         tracing::warn!(path = %path.display(), "the governance key lies here; the node never needs it, move it to a medium kept offline");
     }
     setup::check(&config, &genesis)?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), authority = %config.authority, %ledger, config = %file.display(), "starting");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), node = %config.role, %ledger, config = %file.display(), "starting");
     let exit_with_parent = args.exit_with_parent;
     let ended = run_to_end(async move {
         let shutdown = shutdown_request(exit_with_parent)?;

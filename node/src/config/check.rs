@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use markstein_proto::{AuthorityId, BATCH_MAX};
+use markstein_proto::{AuthorityId, BATCH_MAX, ObserverName};
 use tracing_subscriber::EnvFilter;
 
 use super::error::{ConfigError, value};
 use super::raw::{DEFAULTS, RawApi, RawConfig, RawLog, RawOperator, RawPool, RawTls};
-use super::{ApiConfig, ListenerConfig, LogConfig, NodeConfig, PoolConfig, TlsFiles};
+use super::{ApiConfig, ListenerConfig, LogConfig, NodeConfig, PoolConfig, Role, TlsFiles, network};
 
 /// Longest time a stop may be given.
 const SHUTDOWN_DEADLINE_MAX_S: u64 = 3600;
@@ -38,16 +38,17 @@ impl<'a> Checker<'a> {
 
     /// Checks all of it.
     pub(super) fn config(&self, raw: RawConfig) -> Result<NodeConfig, ConfigError> {
-        let authority =
-            AuthorityId::new(&raw.authority).map_err(|error| self.value("authority", error.to_string()))?;
+        let role = self.role(raw.authority.as_deref(), raw.observer.as_deref())?;
+        let network = self.network(&role, raw.network.unwrap_or_default())?;
         let config = NodeConfig {
             file: self.file.to_owned(),
-            authority,
+            role,
             genesis: self.path("genesis", &raw.genesis)?,
             data_dir: self.path("data_dir", &raw.data_dir)?,
             keys_dir: self.path("keys_dir", &raw.keys_dir)?,
             api: self.api(raw.api)?,
             operator: self.operator(raw.operator)?,
+            network,
             pool: self.pool(&raw.pool)?,
             log: self.log(raw.log)?,
             shutdown_deadline: self.shutdown_deadline(raw.shutdown.deadline_s)?,
@@ -57,12 +58,35 @@ impl<'a> Checker<'a> {
         Ok(config)
     }
 
-    fn value(&self, place: &'static str, reason: impl Into<String>) -> ConfigError {
+    fn role(&self, authority: Option<&str>, observer: Option<&str>) -> Result<Role, ConfigError> {
+        let choice = "write authority = \"ID\" for the node of an authority of the genesis, or observer = \"NAME\" \
+                      for a node that follows and has no vote";
+        match (authority, observer) {
+            (Some(id), None) => Ok(Role::Authority(self.authority_id("authority", id)?)),
+            (None, Some(name)) => Ok(Role::Observer(self.observer_name("observer", name)?)),
+            (None, None) => {
+                Err(self.value("authority", format!("it is not said who this node is; {choice}")))
+            }
+            (Some(_), Some(_)) => {
+                Err(self.value("authority", format!("a node cannot be authority and observer; {choice}")))
+            }
+        }
+    }
+
+    pub(super) fn authority_id(&self, place: &'static str, text: &str) -> Result<AuthorityId, ConfigError> {
+        AuthorityId::new(text).map_err(|error| self.value(place, error.to_string()))
+    }
+
+    pub(super) fn observer_name(&self, place: &'static str, text: &str) -> Result<ObserverName, ConfigError> {
+        ObserverName::new(text).map_err(|error| self.value(place, error.to_string()))
+    }
+
+    pub(super) fn value(&self, place: &'static str, reason: impl Into<String>) -> ConfigError {
         value(self.file, place, reason)
     }
 
     /// A path, relative to the folder of the file.
-    fn path(&self, place: &'static str, text: &str) -> Result<PathBuf, ConfigError> {
+    pub(super) fn path(&self, place: &'static str, text: &str) -> Result<PathBuf, ConfigError> {
         if text.is_empty() {
             return Err(
                 self.value(place, "the path is empty; write one, or leave the entry out if it may be")
@@ -115,10 +139,7 @@ impl<'a> Checker<'a> {
 
     fn listener(&self, section: &Section, text: &str) -> Result<ListenerConfig, ConfigError> {
         let Section { name, place, .. } = *section;
-        let address: SocketAddr = text.parse().map_err(|_| {
-            let rule = "write IP and port, like \"127.0.0.1:4600\" or \"[::1]:4600\"";
-            self.value(place, format!("{text:?} is no address; {rule}"))
-        })?;
+        let address = self.address(place, text)?;
         if section.insecure && section.tls.is_some() {
             return Err(self.value(
                 place,
@@ -136,6 +157,14 @@ impl<'a> Checker<'a> {
             ));
         }
         Ok(ListenerConfig { address, tls: section.tls.clone(), place })
+    }
+
+    /// Where to listen.
+    pub(super) fn address(&self, place: &'static str, text: &str) -> Result<SocketAddr, ConfigError> {
+        text.parse().map_err(|_| {
+            let rule = "write IP and port, like \"127.0.0.1:4600\" or \"[::1]:4600\"";
+            self.value(place, format!("{text:?} is no address; {rule}"))
+        })
     }
 
     fn pool(&self, raw: &RawPool) -> Result<PoolConfig, ConfigError> {
@@ -205,17 +234,13 @@ impl<'a> Checker<'a> {
     }
 
     fn listeners_apart(&self, config: &NodeConfig) -> Result<(), ConfigError> {
-        let all: Vec<_> = config.api.listeners.iter().chain([&config.operator]).collect();
-        for (position, listener) in all.iter().enumerate() {
-            let taken = |other: &&&ListenerConfig| other.address == listener.address;
-            if listener.address.port() != 0 && all[..position].iter().any(|other| taken(&other)) {
-                return Err(self.value(
-                    listener.place,
-                    format!(
-                        "{} stands in the file twice; give each listener a port of its own",
-                        listener.address
-                    ),
-                ));
+        let api = config.api.listeners.iter().chain([&config.operator]);
+        let network = config.network.listen.iter().map(|address| (network::LISTEN, *address));
+        let all: Vec<_> = api.map(|listener| (listener.place, listener.address)).chain(network).collect();
+        for (position, (place, address)) in all.iter().enumerate() {
+            if address.port() != 0 && all[..position].iter().any(|(_, other)| other == address) {
+                let rule = "give each listener a port of its own";
+                return Err(self.value(place, format!("{address} stands in the file twice; {rule}")));
             }
         }
         Ok(())

@@ -41,14 +41,16 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: GenesisFileError,
     },
-    /// The genesis does not know the authority this node is to be.
+    /// The genesis does not know an authority that the configuration names.
     #[error(
-        "{}: authority: '{authority}' is none of the genesis's authorities ({known}); write one of them, or name the \
+        "{}: {place}: '{authority}' is none of the genesis's authorities ({known}); write one of them, or name the \
          genesis file of the ledger that has it", file.display()
     )]
     UnknownAuthority {
         /// The configuration file.
         file: PathBuf,
+        /// The entry.
+        place: &'static str,
         /// What stands there.
         authority: String,
         /// The authorities of the genesis.

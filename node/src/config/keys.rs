@@ -5,10 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use markstein_proto::{
-    Authority, AuthorityEntry, AuthorityId, KeyFile, KeyFileError, KeyPurpose, LedgerId, PublicKey, SecretKey,
+    Authority, AuthorityEntry, AuthorityId, Genesis, KeyFile, KeyFileError, KeyPurpose, LedgerId,
+    ObserverName, PublicKey, SecretKey,
 };
 use zeroize::Zeroizing;
 
+use super::{ConfigError, NodeConfig, Role, network};
 use crate::files::{self, FileError, PUBLIC_FILE, SECRET_FILE, SECRET_FOLDER};
 
 /// Name of the public half of an authority's keys, beside them.
@@ -27,6 +29,19 @@ pub struct AuthorityKeys {
     pub log: SecretKey,
     /// libp2p identity.
     pub network: SecretKey,
+}
+
+/// The keys of a node, whoever it is.
+#[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // there is one of them in a process
+pub enum NodeKeys {
+    /// Those of an authority.
+    Authority(AuthorityKeys),
+    /// An observer signs nothing: it only proves who it is.
+    Observer {
+        /// libp2p identity.
+        network: SecretKey,
+    },
 }
 
 /// A key cannot be used or made.
@@ -64,6 +79,33 @@ pub enum KeysError {
         /// Whose key is wanted.
         authority: AuthorityId,
     },
+    /// The key file is another observer's, or no observer's at all.
+    #[error(
+        "{} belongs to {owner}, and the configuration says observer = \"{observer}\"; write the name of the key, or make \
+         a key of its own: markstein-node keys observer --out DIR --name {observer}", path.display()
+    )]
+    AnotherObserver {
+        /// The file.
+        path: PathBuf,
+        /// Whom the file names.
+        owner: String,
+        /// Whose key is wanted.
+        observer: ObserverName,
+    },
+    /// An observer with the key of an authority.
+    #[error(
+        "{} is a key of authority {authority}: the others would take this observer for that authority's node; make a \
+         key of its own with 'markstein-node keys observer'", path.display()
+    )]
+    KeyOfAuthority {
+        /// The file.
+        path: PathBuf,
+        /// Whose key it is.
+        authority: AuthorityId,
+    },
+    /// The genesis does not know this node's authority.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The key was made for another ledger.
     #[error("{} was made for ledger {found}, this is ledger {expected}; each ledger needs keys of its own", path.display())]
     AnotherLedger {
@@ -76,8 +118,8 @@ pub enum KeysError {
     },
     /// There are keys in the folder already.
     #[error(
-        "{} exists already and keys are never overwritten; choose another folder (if an earlier run was interrupted, \
-         which shows in authority.toml missing, those keys were never used and can be deleted)", path.display()
+        "{} exists already and keys are never overwritten; choose another folder (if an earlier 'keys new' was \
+         interrupted, which shows in authority.toml missing, those keys were never used and can be deleted)", path.display()
     )]
     KeysExist {
         /// The file that is there.
@@ -106,6 +148,34 @@ impl AuthorityKeys {
             log: load(KeyPurpose::Log, &authority.log_key)?,
             network: load(KeyPurpose::Network, &authority.network_key)?,
         })
+    }
+}
+
+impl NodeKeys {
+    /// Loads the keys of the node that `config` describes.
+    ///
+    /// # Errors
+    /// See [`KeysError`].
+    pub fn load(config: &NodeConfig, genesis: &Genesis) -> Result<Self, KeysError> {
+        let (dir, ledger) = (&config.keys_dir, genesis.ledger_id());
+        match (&config.role, config.authority_in(genesis)?) {
+            (Role::Observer(name), _) => {
+                Ok(Self::Observer { network: load_observer(dir, name, genesis, ledger)? })
+            }
+            (Role::Authority(_), found) => {
+                let (_, authority) = found.expect("authority_in() gives an authority its place, or an error");
+                Ok(Self::Authority(AuthorityKeys::load(dir, authority, ledger)?))
+            }
+        }
+    }
+
+    /// libp2p identity.
+    #[must_use]
+    pub fn network(&self) -> &SecretKey {
+        match self {
+            Self::Authority(keys) => &keys.network,
+            Self::Observer { network } => network,
+        }
     }
 }
 
@@ -211,6 +281,19 @@ pub fn new_authority_keys(
     Ok(entry)
 }
 
+/// Makes the one key of an observer in `keys_dir`; gives the public half.
+///
+/// # Errors
+/// [`KeysError::KeysExist`] before anything is written, and whatever the disk gives.
+pub fn new_observer_key(keys_dir: &Path, name: &ObserverName) -> Result<PublicKey, KeysError> {
+    let path = key_path(keys_dir, KeyPurpose::Network);
+    if path.exists() {
+        return Err(KeysError::KeysExist { path });
+    }
+    make_private_folder(keys_dir)?;
+    new_key_file(&path, KeyPurpose::Network, name.as_str(), None)
+}
+
 /// A folder that is there keeps its mode: the files within are private in any case.
 fn make_private_folder(path: &Path) -> Result<(), KeysError> {
     let is_new = !path.exists();
@@ -239,6 +322,29 @@ fn load_one(
             authority: authority.id.clone(),
         });
     }
+    of_ledger(path, file, ledger)
+}
+
+fn load_observer(
+    keys_dir: &Path,
+    name: &ObserverName,
+    genesis: &Genesis,
+    ledger: LedgerId,
+) -> Result<SecretKey, KeysError> {
+    let path = key_path(keys_dir, KeyPurpose::Network);
+    let file = read_key_file(&path, KeyPurpose::Network)?;
+    let public = file.key.public();
+    let mut authorities = genesis.authorities.authorities().iter();
+    if let Some(authority) = authorities.find(|authority| network::has_key(authority, &public)) {
+        return Err(KeysError::KeyOfAuthority { path, authority: authority.id.clone() });
+    }
+    if file.owner != name.as_str() {
+        return Err(KeysError::AnotherObserver { path, owner: file.owner, observer: name.clone() });
+    }
+    of_ledger(path, file, ledger)
+}
+
+fn of_ledger(path: PathBuf, file: KeyFile, ledger: LedgerId) -> Result<SecretKey, KeysError> {
     match file.ledger {
         Some(found) if found != ledger => Err(KeysError::AnotherLedger { path, found, expected: ledger }),
         _ => Ok(file.key),

@@ -6,19 +6,24 @@
 mod check;
 mod error;
 pub mod keys;
+pub mod network;
+#[cfg(test)]
+mod network_tests;
 mod raw;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use markstein_proto::{Authority, AuthorityId, Genesis};
+use markstein_proto::{Authority, AuthorityId, Genesis, ObserverName};
 use serde::Deserialize;
 
 pub use error::ConfigError;
-pub use keys::{AuthorityKeys, KeysError};
+pub use keys::{AuthorityKeys, KeysError, NodeKeys};
+pub use network::{NetworkConfig, NetworkPlan};
 
 use crate::files;
 
@@ -27,24 +32,57 @@ use crate::files;
 pub struct NodeConfig {
     /// The file it was read from.
     pub file: PathBuf,
-    /// Which authority of the genesis this node is.
-    pub authority: AuthorityId,
+    /// Who this node is.
+    pub role: Role,
     /// The genesis file.
     pub genesis: PathBuf,
     /// The data folder.
     pub data_dir: PathBuf,
-    /// The folder with `consensus.key`, `cosigner.key`, `log.key`, `network.key` and the marker of `init`.
+    /// The folder with `consensus.key`, `cosigner.key`, `log.key`, `network.key` (of these an observer has the last
+    /// one only) and the marker of `init`.
     pub keys_dir: PathBuf,
     /// The public port.
     pub api: ApiConfig,
     /// The operators' port: metrics, peers, administration.
     pub operator: ListenerConfig,
+    /// The other nodes.
+    pub network: NetworkConfig,
     /// Bounds of the pool.
     pub pool: PoolConfig,
     /// What is logged and how.
     pub log: LogConfig,
     /// How long a stop may take in all.
     pub shutdown_deadline: Duration,
+}
+
+/// Who a node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The node of this authority: it votes and cosigns.
+    Authority(AuthorityId),
+    /// Follows, serves and forwards, under this name.
+    Observer(ObserverName),
+}
+
+impl Role {
+    /// The authority's id or the observer's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Authority(id) => id.as_str(),
+            Self::Observer(name) => name.as_str(),
+        }
+    }
+}
+
+/// As in a sentence: `authority a.example`.
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Authority(id) => write!(f, "authority {id}"),
+            Self::Observer(name) => write!(f, "observer {name}"),
+        }
+    }
 }
 
 /// The public API's listeners.
@@ -54,7 +92,7 @@ pub struct ApiConfig {
     pub listeners: Vec<ListenerConfig>,
     /// Most connections open at once on each listener; further ones are closed at once.
     pub connections_max: usize,
-    /// Where to write the addresses once the node serves.
+    /// Where to write the addresses once they are bound.
     pub address_file: Option<PathBuf>,
 }
 
@@ -130,25 +168,43 @@ impl NodeConfig {
         check::Checker::new(file).config(raw)
     }
 
-    /// Reads the genesis file and checks that it knows this node's authority.
+    /// Reads the genesis file and checks that it knows this node's authority and its peers.
     ///
     /// # Errors
-    /// [`ConfigError::GenesisFile`], [`ConfigError::Genesis`] or [`ConfigError::UnknownAuthority`].
+    /// [`ConfigError::GenesisFile`], [`ConfigError::Genesis`], [`ConfigError::UnknownAuthority`] or what
+    /// [`NodeConfig::network_in`] gives.
     pub fn load_genesis(&self) -> Result<Genesis, ConfigError> {
         let genesis = load_genesis(&self.genesis)?;
-        self.authority_in(&genesis)?;
+        self.network_in(&genesis)?;
         Ok(genesis)
     }
 
-    /// This node's authority as the genesis has it.
+    /// This node's authority as the genesis has it, with its number in the set; none for an observer.
     ///
     /// # Errors
     /// [`ConfigError::UnknownAuthority`].
-    pub fn authority_in<'a>(&self, genesis: &'a Genesis) -> Result<&'a Authority, ConfigError> {
+    pub fn authority_in<'a>(
+        &self,
+        genesis: &'a Genesis,
+    ) -> Result<Option<(u32, &'a Authority)>, ConfigError> {
+        match &self.role {
+            Role::Observer(_) => Ok(None),
+            Role::Authority(id) => self.find(genesis, "authority", id).map(Some),
+        }
+    }
+
+    fn find<'a>(
+        &self,
+        genesis: &'a Genesis,
+        place: &'static str,
+        id: &AuthorityId,
+    ) -> Result<(u32, &'a Authority), ConfigError> {
         let authorities = genesis.authorities.authorities();
-        authorities.iter().find(|a| a.id == self.authority).ok_or_else(|| ConfigError::UnknownAuthority {
+        let numbered = || (0..).zip(authorities);
+        numbered().find(|(_, a)| a.id == *id).ok_or_else(|| ConfigError::UnknownAuthority {
             file: self.file.clone(),
-            authority: self.authority.to_string(),
+            place,
+            authority: id.to_string(),
             known: authorities.iter().map(|a| a.id.as_str()).collect::<Vec<_>>().join(", "),
         })
     }

@@ -33,7 +33,8 @@ pub(super) const DEFAULTS: Defaults = Defaults {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
-    pub(super) authority: String,
+    pub(super) authority: Option<String>,
+    pub(super) observer: Option<String>,
     pub(super) genesis: String,
     pub(super) data_dir: String,
     pub(super) keys_dir: String,
@@ -41,6 +42,7 @@ pub(super) struct RawConfig {
     pub(super) api: RawApi,
     #[serde(default)]
     pub(super) operator: RawOperator,
+    pub(super) network: Option<RawNetwork>,
     #[serde(default)]
     pub(super) pool: RawPool,
     #[serde(default)]
@@ -71,6 +73,29 @@ pub(super) struct RawOperator {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTls {
     pub(super) certificate: String,
+    pub(super) key: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawNetwork {
+    pub(super) listen: Vec<String>,
+    pub(super) peers: Vec<RawPeer>,
+    pub(super) observers: Vec<RawObserver>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPeer {
+    pub(super) authority: String,
+    pub(super) address: Option<String>,
+    pub(super) address_file: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawObserver {
+    pub(super) name: String,
     pub(super) key: String,
 }
 

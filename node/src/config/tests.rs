@@ -29,12 +29,12 @@ fn refused(more: &str, words: &[&str]) {
     }
 }
 
-fn authority(dir: &Path, slug: &str) -> Authority {
+pub(super) fn authority(dir: &Path, slug: &str) -> Authority {
     let id = AuthorityId::new(slug).unwrap();
     keys::new_authority_keys(dir, dir, &id, "An authority").unwrap().check().unwrap()
 }
 
-fn genesis(authority: Authority) -> Genesis {
+pub(super) fn genesis(authorities: Vec<Authority>) -> Genesis {
     let key = keys::new_key().unwrap().public();
     let name = DocumentTypeName::new("building-permit").unwrap();
     let grant = IssuerGrant {
@@ -47,7 +47,7 @@ fn genesis(authority: Authority) -> Genesis {
         origin: "neustadt.example/test".into(),
         nonce: [7; 32],
         time: TimeMs(1_000),
-        authorities: AuthoritySet::new(EpochId(0), vec![authority]).unwrap(),
+        authorities: AuthoritySet::new(EpochId(0), authorities).unwrap(),
         grants: vec![grant],
         parameters: Parameters {
             document_types: vec![DocumentType { code: 1, name }],
@@ -96,7 +96,7 @@ fn unknown_missing_and_mistyped_keys_are_named_with_their_place() {
     refused("[log]\nformat = \"xml\"", &["unknown variant `xml`", "`text` or `json`"]);
     refused("[api", &["TOML parse error"]);
     let message = NodeConfig::parse("genesis = \"g\"", Path::new("n.toml")).unwrap_err().to_string();
-    assert!(message.contains("missing field `authority`"), "{message}");
+    assert!(message.contains("missing field `data_dir`"), "{message}");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn values_that_cannot_be_say_what_can() {
 #[test]
 fn an_authority_that_the_genesis_does_not_know_is_refused() {
     let folder = TempDir::new().unwrap();
-    let genesis = genesis(authority(folder.path(), "other.example"));
+    let genesis = genesis(vec![authority(folder.path(), "other.example")]);
     let message = parse("").unwrap().authority_in(&genesis).unwrap_err().to_string();
     assert!(message.contains("'a.example'") && message.contains("other.example"), "{message}");
 }
@@ -161,7 +161,7 @@ fn keys_are_made_once_and_found_again() {
     let folder = TempDir::new().unwrap();
     let dir = folder.path().join("keys");
     let authority = authority(&dir, "a.example");
-    let ledger = genesis(authority.clone()).ledger_id();
+    let ledger = genesis(vec![authority.clone()]).ledger_id();
     let keys = AuthorityKeys::load(&dir, &authority, ledger).unwrap();
     assert_eq!(keys.log.public(), authority.log_key);
     assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);

@@ -1,137 +1,43 @@
-//! Checkpoints: signed after finality, and the newest one that counts.
+//! The newest checkpoint that counts: at or below the newest final block, cosigned by a quorum.
 
 use markstein_proto::{
-    AuthoritySet, LogSize, SecretKey, TimeMs,
-    note::{
-        Checkpoint, CheckpointError, CosignatureError, KeyName, NoteError, NoteSignature, SignedCheckpoint,
-        Vkey, sign_cosignature, sign_ed25519, verify_cosignature,
-    },
+    Hash, Leaf, LeafIndex, LogSize,
+    log::{Frontier, tile::TileNodes},
+    note::{Checkpoint, CheckpointError, NoteSignature, SignedCheckpoint},
 };
 
-use super::State;
+use super::{State, StoredTiles, cosignatures::parse_lines};
 use crate::storage::{
-    Read, StorageError, Writes,
-    tables::{Cosignatures, Meta, MetaKey},
+    Read, StorageError,
+    tables::{Cosignatures, Headers},
 };
 
-/// This authority's hand on checkpoints.
-#[derive(Debug)]
-pub struct Cosigner {
-    origin: String,
-    number: u32,
-    vkey: Vkey,
-    cosigner_key: SecretKey,
-    log_key: SecretKey,
+/// The head of a log whose last leaf is a header: what a checkpoint is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TreeHead {
+    /// How many leaves.
+    pub size: LogSize,
+    /// Their root.
+    pub root: Hash,
 }
 
-/// Why a checkpoint was not cosigned.
-#[derive(Debug, thiserror::Error)]
-pub enum CosignerError {
-    /// A smaller log than one that was signed.
-    #[error("refusing to cosign a log of {asked} leaves: one of {signed} leaves was cosigned before")]
-    Below {
-        /// Asked for.
-        asked: u64,
-        /// Signed before.
-        signed: u64,
-    },
-    /// The clock gives no time that can be signed.
-    #[error("cannot cosign with this clock: {0}")]
-    Time(#[from] CosignatureError),
-    /// The checkpoint has no valid form.
-    #[error("cannot cosign: {0}")]
-    Checkpoint(#[from] CheckpointError),
-    /// The log line has no valid form.
-    #[error("cannot sign the log line: {0}")]
-    Note(#[from] NoteError),
-    /// Our disk is to blame.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
-
-impl Cosigner {
-    /// The cosigner of authority number `number` of `set`.
-    ///
-    /// # Panics
-    /// Where the keys are not that authority's, which the caller checked.
-    #[must_use]
-    pub fn new(
-        origin: &str,
-        set: &AuthoritySet,
-        number: u32,
-        cosigner_key: SecretKey,
-        log_key: SecretKey,
-    ) -> Self {
-        let authority = &set.authorities()[number as usize];
-        assert_eq!(authority.cosigner_key, cosigner_key.public(), "the cosigner key is this authority's");
-        assert_eq!(authority.log_key, log_key.public(), "the log key is this authority's");
-        Self { origin: origin.to_owned(), number, vkey: authority.cosigner(origin), cosigner_key, log_key }
-    }
-
-    /// Signs the checkpoint of a final state and adds the lines, and the promise never to sign a smaller log, to
-    /// `writes`. The signature may leave the node only once these are synced.
+impl TreeHead {
+    /// The checkpoint on it.
     ///
     /// # Errors
-    /// See [`CosignerError`].
-    pub fn cosign<R: Read>(
-        &self,
-        read: &R,
-        state: &dyn State,
-        now: TimeMs,
-        writes: &mut Writes,
-    ) -> Result<(), CosignerError> {
-        let size = state.tip().size;
-        let signed = cosigned_size(read)?;
-        if size < signed {
-            return Err(CosignerError::Below { asked: size.0, signed: signed.0 });
-        }
-        let text = self.text(state)?;
-        let time_s = now.0 / 1000;
-        if self.last_time(read, state)?.is_some_and(|last| time_s <= last) {
-            return Ok(()); // the clock went back: what is signed stays, so that the as-of time never goes back
-        }
-        let cosignature = sign_cosignature(&self.cosigner_key, self.vkey.name(), &text, time_s)?;
-        let name = KeyName::new(&self.origin).expect("origins are valid key names");
-        let log_line = sign_ed25519(&name, &self.log_key, &text)?;
-        let lines = format!("{cosignature}\n{log_line}\n");
-        writes.put::<Cosignatures>(&(size, self.number), &lines.into_bytes());
-        writes.put::<Meta>(&MetaKey::CosignedSize, &size.0.to_be_bytes().to_vec());
-        for older in read.range::<Cosignatures>(..(size, 0)) {
-            writes.delete::<Cosignatures>(&older?.0); // below the newest quorum they serve nobody
-        }
-        Ok(())
+    /// Where `origin` is none.
+    pub fn checkpoint(&self, origin: &str) -> Result<Checkpoint, CheckpointError> {
+        Checkpoint::new(origin, self.size, self.root)
     }
-}
-
-impl Cosigner {
-    /// When this authority cosigned the checkpoint of a state last, seconds since 1970.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn last_time<R: Read>(&self, read: &R, state: &dyn State) -> Result<Option<u64>, StorageError> {
-        let key = (state.tip().size, self.number);
-        let Some(lines) = read.get::<Cosignatures>(&key)? else { return Ok(None) };
-        let (cosignature, _) = parse_lines(&lines)?;
-        let damaged = |e: String| StorageError::corrupt("cosignatures", e);
-        let text = self.text(state).map_err(|e| damaged(e.to_string()))?;
-        verify_cosignature(&self.vkey, &text, &cosignature).map(Some).map_err(|e| damaged(e.to_string()))
-    }
-
-    fn text(&self, state: &dyn State) -> Result<String, CheckpointError> {
-        Ok(Checkpoint::new(&self.origin, state.tip().size, state.frontier().root())?.to_text())
-    }
-}
-
-fn cosigned_size<R: Read>(read: &R) -> Result<LogSize, StorageError> {
-    let Some(bytes) = read.get::<Meta>(&MetaKey::CosignedSize)? else { return Ok(LogSize(0)) };
-    let bytes =
-        bytes.try_into().map_err(|_| StorageError::corrupt("meta", "the cosigned size is no number"))?;
-    Ok(LogSize(u64::from_be_bytes(bytes)))
 }
 
 /// A checkpoint with a quorum, split by kind of line.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CountedCheckpoint {
+    /// How many leaves it covers.
+    pub size: LogSize,
+    /// Their root.
+    pub root: Hash,
     /// The checkpoint with its cosignature lines only, as receipts carry it.
     pub cosigned: SignedCheckpoint,
     /// With the log lines too, as `/checkpoint` shows it.
@@ -140,64 +46,117 @@ pub struct CountedCheckpoint {
     pub as_of_s: u64,
 }
 
-/// The newest checkpoint that a quorum of `set` cosigned, `None` before the first.
+impl CountedCheckpoint {
+    /// Whether it covers the leaf at this place.
+    #[must_use]
+    pub const fn covers(&self, index: LeafIndex) -> bool {
+        index.0 < self.size.0
+    }
+
+    /// Place of its last leaf, which is a header.
+    #[must_use]
+    pub const fn header_index(&self) -> LeafIndex {
+        LeafIndex(self.size.0 - 1) // a checkpoint has at least the leaves of block 0
+    }
+
+    /// Whether it says more than another one: of a larger log, or of a later time.
+    #[must_use]
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        (self.size, self.as_of_s) > (other.size, other.as_of_s)
+    }
+}
+
+/// The newest checkpoint on a final block up to that of `state` which a quorum cosigned, `None` before the first. Sizes
+/// without any cosignature are not looked at, and with enough lines none below the newest that counted: see
+/// [`prune_cosignatures`](super::prune_cosignatures).
+///
+/// It counts with the authority set named in its own last header; there is one epoch so far, so that is the state's.
 ///
 /// # Errors
 /// The store's.
-pub fn newest_checkpoint<R: Read>(
+pub fn counted_checkpoint<R: Read>(
     read: &R,
     state: &dyn State,
     origin: &str,
 ) -> Result<Option<CountedCheckpoint>, StorageError> {
-    let size = state.tip().size;
-    let (mut cosignatures, mut log_lines) = (Vec::new(), Vec::new());
-    for entry in read.range::<Cosignatures>((size, 0)..=(size, u32::MAX)) {
-        let (cosignature, log_line) = parse_lines(&entry?.1)?;
-        cosignatures.push(cosignature);
-        log_lines.push(log_line);
-    }
-    let damaged = |e: CheckpointError| StorageError::corrupt("cosignatures", e.to_string());
-    let checkpoint = Checkpoint::new(origin, size, state.frontier().root()).map_err(damaged)?;
-    if cosignatures.is_empty() {
-        return Ok(None);
-    }
-    let cosigned = SignedCheckpoint::with_signatures(checkpoint, cosignatures).map_err(damaged)?;
-    let set = state.authorities();
-    match cosigned.count(&set.cosigners(origin), set.quorum()) {
-        Ok(count) => {
-            let full = cosigned.merge(log_lines).map_err(damaged)?;
-            Ok(Some(CountedCheckpoint { cosigned, full, as_of_s: count.as_of_s }))
+    let mut lines = Lines::default();
+    for entry in read.range_reverse::<Cosignatures>(..=(state.tip().size, u32::MAX)) {
+        let ((size, _), bytes) = entry?;
+        if size != lines.size
+            && let Some(counted) = std::mem::take(&mut lines).count(read, state, origin)?
+        {
+            return Ok(Some(counted));
         }
-        Err(CheckpointError::TooFewCosignatures { .. }) => Ok(None),
-        Err(e) => Err(damaged(e)),
+        lines.add(size, &bytes)?;
+    }
+    lines.count(read, state, origin)
+}
+
+/// All lines on one checkpoint, last authority first.
+#[derive(Default)]
+struct Lines {
+    size: LogSize,
+    cosignatures: Vec<NoteSignature>,
+    log_lines: Vec<NoteSignature>,
+}
+
+impl Lines {
+    fn add(&mut self, size: LogSize, bytes: &[u8]) -> Result<(), StorageError> {
+        let (cosignature, log_line) = parse_lines(bytes)?;
+        self.size = size;
+        self.cosignatures.push(cosignature);
+        self.log_lines.push(log_line);
+        Ok(())
+    }
+
+    fn count<R: Read>(
+        self,
+        read: &R,
+        state: &dyn State,
+        origin: &str,
+    ) -> Result<Option<CountedCheckpoint>, StorageError> {
+        let set = state.authorities();
+        if self.cosignatures.len() < set.quorum() {
+            return Ok(None); // most often, and no signature need be looked at
+        }
+        let damaged = |e: CheckpointError| StorageError::corrupt("cosignatures", e.to_string());
+        let head = if self.size == state.tip().size { Some(state.head()) } else { head_at(read, self.size)? };
+        let head =
+            head.ok_or_else(|| StorageError::corrupt("cosignatures", "one is on a size between two blocks"))?;
+        let checkpoint = head.checkpoint(origin).map_err(damaged)?;
+        let in_order = |lines: Vec<NoteSignature>| lines.into_iter().rev();
+        let cosigned =
+            SignedCheckpoint::with_signatures(checkpoint, in_order(self.cosignatures)).map_err(damaged)?;
+        match cosigned.count(&set.cosigners(origin), set.quorum()) {
+            Ok(count) => {
+                let full = cosigned.merge(in_order(self.log_lines)).map_err(damaged)?;
+                let TreeHead { size, root } = head;
+                Ok(Some(CountedCheckpoint { size, root, cosigned, full, as_of_s: count.as_of_s }))
+            }
+            Err(CheckpointError::TooFewCosignatures { .. }) => Ok(None),
+            Err(e) => Err(damaged(e)),
+        }
     }
 }
 
-fn parse_lines(bytes: &[u8]) -> Result<(NoteSignature, NoteSignature), StorageError> {
-    let damaged = || StorageError::corrupt("cosignatures", "an entry is not two signature lines");
-    let text = std::str::from_utf8(bytes).map_err(|_| damaged())?;
-    let (cosignature, log_line) = text.trim_end().split_once('\n').ok_or_else(damaged)?;
-    let parse = |line| NoteSignature::parse(line).map_err(|_| damaged());
-    Ok((parse(cosignature)?, parse(log_line)?))
-}
-
-/// When each authority of the set in force cosigned the newest checkpoint, seconds since 1970, in the set's order.
+/// The head of the final log when it had `size` leaves; `None` where it has no block that ends there.
 ///
 /// # Errors
 /// The store's.
-pub fn cosignature_times<R: Read>(
-    read: &R,
-    state: &dyn State,
-    origin: &str,
-) -> Result<Vec<Option<u64>>, StorageError> {
-    let size = state.tip().size;
-    let damaged = |e: String| StorageError::corrupt("cosignatures", e);
-    let text =
-        Checkpoint::new(origin, size, state.frontier().root()).map_err(|e| damaged(e.to_string()))?.to_text();
-    let time = |(number, vkey): (u32, Vkey)| {
-        let Some(lines) = read.get::<Cosignatures>(&(size, number))? else { return Ok(None) };
-        let (cosignature, _) = parse_lines(&lines)?;
-        verify_cosignature(&vkey, &text, &cosignature).map(Some).map_err(|e| damaged(e.to_string()))
-    };
-    (0..).zip(state.authorities().cosigners(origin)).map(time).collect()
+pub fn head_at<R: Read>(read: &R, size: LogSize) -> Result<Option<TreeHead>, StorageError> {
+    let Some(index) = size.0.checked_sub(1).map(LeafIndex) else { return Ok(None) };
+    let Some(leaf) = read.get::<Headers>(&index)? else { return Ok(None) };
+    let header = Leaf::decode(&leaf)
+        .and_then(Leaf::into_header)
+        .map_err(|e| StorageError::corrupt("headers", format!("the header at leaf {index}: {e}")))?;
+    let mut frontier = Frontier::read(&TileNodes(StoredTiles(read)), header.size_before.0)
+        .map_err(|e| StorageError::corrupt("tiles", e.to_string()))?;
+    if frontier.root() != header.root_before {
+        return Err(StorageError::corrupt(
+            "tiles",
+            format!("they do not lead to the header at leaf {index}"),
+        ));
+    }
+    frontier.push(markstein_proto::log::leaf_hash(&leaf));
+    Ok(Some(TreeHead { size, root: frontier.root() }))
 }

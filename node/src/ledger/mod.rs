@@ -1,10 +1,13 @@
 //! The ledger: what may be written, what a block does, and what can be proven of it.
 //!
 //! Execution is a pure function of a parent's state and a block ([`execute`]); everything that touches the store is
-//! beside it. Blocks are cut by whoever decides ([`crate::sequencer`] today, the consensus engine with more than
-//! one authority) through the same three calls: [`execute`], [`finalize::writes`], [`FinalState::advance`].
+//! beside it. The driver of the consensus engine ([`crate::driver`]) decides which blocks there are, and comes through
+//! the same three calls with one authority and with many: [`execute`], [`finalize::writes`], [`FinalState::advance`].
 
+mod branch;
 mod checkpoint;
+mod cosignatures;
+mod cosigner;
 mod execute;
 pub mod finalize;
 mod genesis;
@@ -14,7 +17,10 @@ mod rules;
 mod state;
 mod tiles;
 
-pub use checkpoint::{Cosigner, CosignerError, CountedCheckpoint, cosignature_times, newest_checkpoint};
+pub use branch::Branch;
+pub use checkpoint::{CountedCheckpoint, TreeHead, counted_checkpoint, head_at};
+pub use cosignatures::{LinesError, cosignature_times, prune_cosignatures, stored_lines, take_lines};
+pub use cosigner::{Cosigner, CosignerError, cosigned_size};
 pub use execute::{
     BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, ExecuteError, ExecutedBlock, InvalidBlock, Turn, execute,
 };

@@ -1,11 +1,11 @@
-//! Receipts, put together from what is stored, under the newest checkpoint that counts.
+//! Receipts, put together from what is stored, under a checkpoint that counts.
 
 use std::collections::BTreeSet;
 
 use markstein_proto::{
-    Author, BatchId, Hash, Leaf, LeafIndex, LogSize,
+    Author, BatchId, Hash, Header, Leaf, LeafIndex,
     log::{
-        Levels, ProveError, multiproof,
+        Levels, ProofError, ProveError, multiproof,
         tile::{TileNodes, TileReadError},
     },
     receipt::{PlacedLeaf, Receipt},
@@ -13,8 +13,7 @@ use markstein_proto::{
 };
 
 use super::{
-    FinalState, LookupError, StoredTiles,
-    checkpoint::newest_checkpoint,
+    CountedCheckpoint, LookupError, StoredTiles,
     lookup::{PlacedBatch, batch_around, final_batch, header_after, leaf_at},
     state::Stored,
 };
@@ -29,8 +28,8 @@ pub enum ReceiptFailure {
     /// No such record, or the leaf is no record of an issuer.
     #[error(transparent)]
     Lookup(#[from] LookupError),
-    /// The newest block is final, but not yet cosigned by a quorum.
-    #[error("no checkpoint has a quorum of cosignatures yet: try again in a moment")]
+    /// It is final, but no checkpoint that covers it has a quorum yet.
+    #[error("no checkpoint that covers this record has a quorum of cosignatures yet: try again in a moment")]
     NoCheckpoint,
 }
 
@@ -46,50 +45,49 @@ pub struct BatchReceipts {
     batch: PlacedBatch,
     levels: Levels,
     shared: Receipt,
-    size: LogSize,
+    latest: Header,
 }
 
-/// The receipt of one record, without its salt. `read` is a snapshot taken when `state` was the newest.
+/// The receipt of one record, without its salt, under `checkpoint`, whose blocks `read` holds.
 ///
 /// # Errors
 /// See [`ReceiptFailure`].
 pub fn receipt<R: Read>(
     read: &R,
-    state: &FinalState,
-    origin: &str,
+    checkpoint: Option<&CountedCheckpoint>,
     index: LeafIndex,
 ) -> Result<Receipt, ReceiptFailure> {
     let none = || LookupError::NotFound(format!("there is no record at leaf {index}"));
     let batch = batch_around(read, index)?.filter(|b| b.indices().contains(&index.0)).ok_or_else(none)?;
     let position = (index.0 - batch.head_index.0 - 1) as usize;
-    BatchReceipts::new(read, state, origin, batch)?.receipt(read, position)
+    BatchReceipts::new(read, checkpoint, batch)?.receipt(read, position)
 }
 
-/// The receipts of a batch.
+/// The receipts of a batch, under `checkpoint`, whose blocks `read` holds.
 ///
 /// # Errors
 /// See [`ReceiptFailure`].
 pub fn batch_receipts<R: Read>(
     read: &R,
-    state: &FinalState,
-    origin: &str,
+    checkpoint: Option<&CountedCheckpoint>,
     id: &BatchId,
 ) -> Result<BatchReceipts, ReceiptFailure> {
-    BatchReceipts::new(read, state, origin, final_batch(read, id)?)
+    BatchReceipts::new(read, checkpoint, final_batch(read, id)?)
 }
 
 impl BatchReceipts {
     fn new<R: Read>(
         read: &R,
-        state: &FinalState,
-        origin: &str,
+        checkpoint: Option<&CountedCheckpoint>,
         batch: PlacedBatch,
     ) -> Result<Self, ReceiptFailure> {
-        let checkpoint = newest_checkpoint(read, state, origin)?.ok_or(ReceiptFailure::NoCheckpoint)?;
-        let size = checkpoint.cosigned.checkpoint().size();
         let header = header_after(read, batch.head_index)?
             .ok_or_else(|| StorageError::corrupt("headers", "a final batch has no header"))?;
-        let latest_index = LeafIndex(size.0 - 1); // a checkpoint has at least the leaves of block 0
+        let checkpoint = checkpoint.filter(|c| c.covers(header.0)).ok_or(ReceiptFailure::NoCheckpoint)?;
+        let latest_leaf = latest_header(read, checkpoint.header_index())?;
+        let latest = Leaf::decode(&latest_leaf)
+            .and_then(Leaf::into_header)
+            .map_err(|e| StorageError::corrupt("headers", format!("the newest that is cosigned: {e}")))?;
         let shared = Receipt {
             salt: None,
             record: placed(batch.head_index, Vec::new()), // replaced for each record
@@ -97,14 +95,14 @@ impl BatchReceipts {
             batch_path: Vec::new(),
             grant: grant_of(read, &batch)?,
             header: placed(header.0, header.1),
-            latest_header: placed(latest_index, latest_header(read, latest_index)?),
+            latest_header: placed(checkpoint.header_index(), latest_leaf),
             proof: Vec::new(),
             status: StatusProof { chunks: Vec::new(), proof: Vec::new() },
             checkpoint: checkpoint.cosigned.to_string(),
             handovers: Vec::new(), // one epoch so far: the set of the genesis
         };
         let levels = Levels::new(record_hashes(read, &batch)?);
-        Ok(Self { batch, levels, shared, size })
+        Ok(Self { batch, levels, shared, latest })
     }
 
     /// How many receipts there are.
@@ -146,17 +144,23 @@ impl BatchReceipts {
             receipt.latest_header.index,
         ];
         let indices: Vec<u64> = places.iter().map(|i| i.0).collect::<BTreeSet<_>>().into_iter().collect();
-        multiproof::prove(&TileNodes(StoredTiles(read)), &indices, self.size.0).map_err(tile_error)
+        multiproof::prove(&TileNodes(StoredTiles(read)), &indices, self.latest.size_before.next().0)
+            .map_err(tile_error)
     }
 
+    /// The stored status tree is that of the newest final block, which may be newer than the checkpoint. As long as
+    /// nothing changes a status it proves every size; once something does, the tree of the checkpoint's header has to be
+    /// kept or found again. Until then a proof for another state than the header's is refused here, and not by citizens.
     fn status_proof<R: Read>(&self, read: &R, receipt: &Receipt) -> Result<StatusProof, StorageError> {
-        let size_before = LogSize(self.size.0 - 1);
-        StatusProof::prove(&Stored(read), &[receipt.record.index, receipt.grant.index], size_before).map_err(
-            |e| match e {
-                ProveError::Reader(e) => e,
-                ProveError::Request(e) => StorageError::corrupt("status_chunks", e.to_string()),
-            },
-        )
+        let corrupt = |e: ProofError| StorageError::corrupt("status_chunks", e.to_string());
+        let indices = [receipt.record.index, receipt.grant.index];
+        let size = self.latest.size_before;
+        let proof = StatusProof::prove(&Stored(read), &indices, size).map_err(|e| match e {
+            ProveError::Reader(e) => e,
+            ProveError::Request(e) => corrupt(e),
+        })?;
+        proof.verify(&indices, size, &self.latest.status_root).map_err(corrupt)?;
+        Ok(proof)
     }
 }
 

@@ -9,7 +9,7 @@ use markstein_proto::{
     status::{Chunk, StatusReader},
 };
 
-use super::{ExecutedBlock, StoredTiles, lookup::leaf_at};
+use super::{ExecutedBlock, StoredTiles, TreeHead, lookup::leaf_at};
 use crate::storage::{
     Db, Read, StorageError,
     tables::{AuthoritySets, Headers, Heights, Outcome, Outcomes, Registry, StatusChunks, StatusNodes},
@@ -33,7 +33,7 @@ pub struct Tip {
 }
 
 impl Tip {
-    fn of(header: &Header) -> Self {
+    pub(super) fn of(header: &Header) -> Self {
         Self {
             block_id: header.block_id(),
             epoch: header.epoch,
@@ -51,6 +51,10 @@ pub trait State: StatusReader<Error = StorageError> {
     fn tip(&self) -> &Tip;
     /// The log up to and with the parent's header.
     fn frontier(&self) -> &Frontier;
+    /// Size and root of that log.
+    fn head(&self) -> TreeHead {
+        TreeHead { size: self.tip().size, root: self.frontier().root() }
+    }
     /// The authorities in force after the parent.
     fn authorities(&self) -> &AuthoritySet;
     /// The grant in force of an issuer.

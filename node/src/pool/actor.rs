@@ -1,72 +1,30 @@
-//! The pool's thread: takes submissions, checks them on the newest final state, and writes a group of them with
-//! one sync.
+//! The pool's thread: takes batches from its mailbox and admits them in groups.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    },
+use std::sync::{
+    Arc,
+    mpsc::{Receiver, SyncSender, sync_channel},
 };
 
-use markstein_proto::{Author, Batch, BatchId, DecodeError};
-use tokio::sync::oneshot;
+use markstein_proto::Batch;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::index::{Entry, PendingBatch, PoolFull, PoolIndex, PoolLimits, PoolSize};
+use super::{
+    admission::{Admission, Announce, Answer, Origin, SubmitError, Verdict},
+    contents::{Contents, PoolFailure},
+    handle::Pool,
+    index::PoolLimits,
+};
 use crate::{
     clock::Clock,
     finality::Finality,
-    ledger::{BatchRefusal, Rules, check_batch},
-    storage::{
-        Db, Durability, Read, StorageError, Writes,
-        tables::{Batches, Outcome, Outcomes, Pool as PoolTable, PoolEntry},
-    },
+    ledger::Rules,
+    storage::{Db, StorageError},
 };
 
-/// Submissions that wait for the pool's thread at once; one more is refused with a hint to come again.
+/// Batches that wait for the pool's thread at once; one more submission is refused with a hint to come again.
 const MAILBOX: usize = 1024;
-/// Submissions written with one sync.
+/// Batches admitted together, with one sync.
 const GROUP: usize = 256;
-
-/// What became of a submission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Submitted {
-    /// Durable in the pool, now or before.
-    Accepted,
-    /// Decided before.
-    Decided(Outcome),
-}
-
-/// Why a submission was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SubmitError {
-    /// The batch may not be written.
-    #[error(transparent)]
-    Refused(#[from] BatchRefusal),
-    /// No room now.
-    #[error(transparent)]
-    Full(#[from] PoolFull),
-    /// Too many submissions at once.
-    #[error("this node has more submissions at once than it can take: submit again in a moment")]
-    Busy,
-    /// The node stops.
-    #[error("this node is stopping: submit to another one, or again when it is back")]
-    Stopping,
-    /// Our disk is to blame.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
-
-/// Why the pool's thread ended other than by being told to.
-#[derive(Debug, thiserror::Error)]
-pub enum PoolFailure {
-    /// The store failed.
-    #[error("the pool stopped: {0}")]
-    Storage(#[from] StorageError),
-    /// A stored batch is damaged.
-    #[error("the pool stopped: a stored batch is damaged: {0}")]
-    Damaged(#[from] DecodeError),
-}
 
 /// What the one who cuts blocks is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,26 +39,48 @@ pub enum Wake {
 #[derive(Clone, Debug)]
 pub struct WakeSender(pub SyncSender<Wake>);
 
-impl WakeSender {
-    fn pooled(&self) {
+impl Announce for WakeSender {
+    fn pooled(&self, _: &Arc<Batch>, _: Origin) {
         let _ = self.0.try_send(Wake::Pooled);
     }
 }
 
-struct Request {
-    batch: Arc<Batch>,
-    reply: oneshot::Sender<Result<Submitted, SubmitError>>,
+/// One batch on its way in.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) batch: Arc<Batch>,
+    pub(super) origin: Origin,
+    pub(super) reply: oneshot::Sender<(Answer, Verdict)>,
+    /// Given back when the batch is admitted, also where nobody waits for the answer any more.
+    pub(super) place: Option<OwnedSemaphorePermit>,
 }
 
-/// A handle of the pool.
-#[derive(Clone, Debug)]
-pub struct Pool {
-    mailbox: SyncSender<Request>,
-    index: Arc<Mutex<PoolIndex>>,
+/// Where handles put batches; whoever holds it admits them, or nobody does.
+#[derive(Debug)]
+pub struct Mailbox(Receiver<Request>);
+
+/// Loads what is in the store. There is no thread: batches that are given to the handle wait in the mailbox until
+/// [`Mailbox::serve`]; a simulation calls [`Admission::admit`] itself.
+///
+/// # Errors
+/// See [`PoolFailure`].
+pub fn open(
+    db: &Db,
+    rules: Rules,
+    limits: PoolLimits,
+    finality: Finality,
+    clock: Arc<dyn Clock>,
+    announce: Arc<dyn Announce>,
+) -> Result<(Pool, Admission, Mailbox), PoolFailure> {
+    let contents = Arc::new(Contents::load(db, limits)?);
+    let (sender, requests) = sync_channel(MAILBOX);
+    let pool = Pool::new(sender, Arc::clone(&contents));
+    let admission = Admission { db: db.clone(), rules, finality, clock, announce, contents };
+    Ok((pool, admission, Mailbox(requests)))
 }
 
 /// Loads what is in the store and starts the pool's thread, which ends when every handle is dropped, or when the
-/// store fails; the receiver tells.
+/// store fails; the receiver tells. What was loaded is not announced.
 ///
 /// # Errors
 /// See [`PoolFailure`].
@@ -110,190 +90,44 @@ pub fn start(
     limits: PoolLimits,
     finality: Finality,
     clock: Arc<dyn Clock>,
-    wake: WakeSender,
+    announce: Arc<dyn Announce>,
 ) -> Result<(Pool, oneshot::Receiver<Result<(), PoolFailure>>), PoolFailure> {
-    let index = Arc::new(Mutex::new(load(db, limits)?));
-    if lock(&index).size().batches > 0 {
-        wake.pooled();
-    }
-    let (mailbox, requests) = sync_channel(MAILBOX);
-    let actor = Actor { db: db.clone(), rules, finality, clock, wake, index: Arc::clone(&index) };
+    let (pool, admission, mailbox) = open(db, rules, limits, finality, clock, announce)?;
     let (ended, end) = oneshot::channel();
     std::thread::Builder::new()
         .name("pool".into())
-        .spawn(move || ended.send(actor.run(&requests)))
+        .spawn(move || ended.send(mailbox.serve(&admission)))
         .map_err(|e| StorageError::Write { reason: format!("no thread for the pool: {e}") })?;
-    Ok((Pool { mailbox, index }, end))
+    Ok((pool, end))
 }
 
-fn load(db: &Db, limits: PoolLimits) -> Result<PoolIndex, PoolFailure> {
-    let mut index = PoolIndex::new(limits);
-    for entry in db.range::<PoolTable>(..) {
-        let (sequence, entry) = entry?;
-        let batch = stored(db, &BatchId(entry.batch_id))?;
-        index.insert(sequence, describe(&batch).expect("only batches of issuers are accepted"));
-    }
-    Ok(index)
-}
-
-/// The batch with this id, which the pool wrote.
-fn stored(db: &Db, id: &BatchId) -> Result<Batch, PoolFailure> {
-    let bytes = db
-        .get::<Batches>(&id.0)?
-        .ok_or_else(|| StorageError::corrupt("pool", format!("the bytes of batch {id} are missing")))?;
-    Ok(Batch::decode(bytes)?)
-}
-
-fn describe(batch: &Batch) -> Option<Entry> {
-    let Author::Issuer { issuer, .. } = &batch.head().author else { return None };
-    let (bytes, records) = (batch.bytes().len(), batch.records().len());
-    Some(Entry { id: batch.id(), issuer: issuer.clone(), bytes, records })
-}
-
-fn lock(index: &Mutex<PoolIndex>) -> MutexGuard<'_, PoolIndex> {
-    index.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Pool {
-    /// Submits a batch; completes when it is durable or refused.
+impl Mailbox {
+    /// Admits what comes until every handle is dropped.
     ///
     /// # Errors
-    /// See [`SubmitError`].
-    pub async fn submit(&self, batch: Arc<Batch>) -> Result<Submitted, SubmitError> {
-        let (reply, answer) = oneshot::channel();
-        self.mailbox.try_send(Request { batch, reply }).map_err(|e| match e {
-            TrySendError::Full(_) => SubmitError::Busy,
-            TrySendError::Disconnected(_) => SubmitError::Stopping,
-        })?;
-        answer.await.unwrap_or(Err(SubmitError::Stopping))
-    }
-
-    /// Whether a batch is accepted and undecided.
-    #[must_use]
-    pub fn contains(&self, id: &BatchId) -> bool {
-        lock(&self.index).contains(id)
-    }
-
-    /// How much is in it.
-    #[must_use]
-    pub fn size(&self) -> PoolSize {
-        lock(&self.index).size()
-    }
-
-    /// All undecided batches, oldest first.
-    #[must_use]
-    pub fn pending(&self) -> Vec<PendingBatch> {
-        lock(&self.index).pending()
-    }
-
-    /// The bytes of a pending batch, decoded.
-    ///
-    /// # Errors
-    /// See [`PoolFailure`].
-    pub fn read(&self, db: &Db, id: &BatchId) -> Result<Arc<Batch>, PoolFailure> {
-        stored(db, id).map(Arc::new)
-    }
-
-    /// Adds the removal of decided batches to the writes that decide them.
-    pub fn plan_removal(&self, ids: impl IntoIterator<Item = BatchId>, writes: &mut Writes) {
-        let index = lock(&self.index);
-        for sequence in ids.into_iter().filter_map(|id| index.sequence(&id)) {
-            writes.delete::<PoolTable>(&sequence);
-        }
-    }
-
-    /// Forgets decided batches, once those writes are in the store.
-    pub fn remove(&self, ids: impl IntoIterator<Item = BatchId>) {
-        let mut index = lock(&self.index);
-        for id in ids {
-            index.remove(&id);
-        }
-    }
-}
-
-struct Actor {
-    db: Db,
-    rules: Rules,
-    finality: Finality,
-    clock: Arc<dyn Clock>,
-    wake: WakeSender,
-    index: Arc<Mutex<PoolIndex>>,
-}
-
-impl Actor {
-    fn run(self, requests: &Receiver<Request>) -> Result<(), PoolFailure> {
-        while let Ok(first) = requests.recv() {
-            let group: Vec<Request> =
-                std::iter::once(first).chain(requests.try_iter().take(GROUP - 1)).collect();
-            self.admit(group)?;
+    /// Where the store failed: a node that cannot tell what it holds must not go on.
+    pub fn serve(&self, admission: &Admission) -> Result<(), PoolFailure> {
+        while let Ok(first) = self.0.recv() {
+            let group = std::iter::once(first).chain(self.0.try_iter().take(GROUP - 1)).collect();
+            admit(admission, group)?;
         }
         Ok(())
     }
-
-    /// Checks a group, writes what is good with one sync, and answers.
-    fn admit(&self, group: Vec<Request>) -> Result<(), StorageError> {
-        let (mut staged, mut staged_ids, mut waiting) = (Vec::new(), HashSet::new(), Vec::new());
-        let mut writes = Writes::new();
-        let first = lock(&self.index).next();
-        for Request { batch, reply } in group {
-            let id = batch.id();
-            if staged_ids.contains(&id) {
-                waiting.push(reply);
-                continue;
-            }
-            match self.check(&batch, &staged) {
-                Ok(None) => {
-                    let entry = describe(&batch).expect("check() lets only batches of issuers through");
-                    let accepted_at = self.clock.now();
-                    writes.put::<Batches>(&id.0, &batch.bytes().to_vec());
-                    let sequence = first + staged.len() as u64;
-                    writes.put::<PoolTable>(&sequence, &PoolEntry { batch_id: id.0, accepted_at });
-                    staged.push(entry);
-                    staged_ids.insert(id);
-                    waiting.push(reply);
-                }
-                Ok(Some(before)) => answer(reply, Ok(before)),
-                Err(error) => answer(reply, Err(error)),
-            }
-        }
-        if staged.is_empty() {
-            return Ok(());
-        }
-        let written = self.db.commit(writes, Durability::Synced);
-        if written.is_ok() {
-            let mut index = lock(&self.index);
-            for (sequence, entry) in (first..).zip(staged) {
-                index.insert(sequence, entry);
-            }
-        }
-        self.wake.pooled();
-        let result = written.clone().map(|()| Submitted::Accepted).map_err(SubmitError::from);
-        waiting.into_iter().for_each(|reply| answer(reply, result.clone()));
-        written
-    }
-
-    /// `None`: good and new. The index is asked before the store: a decided batch leaves it after the store knows.
-    fn check(&self, batch: &Batch, staged: &[Entry]) -> Result<Option<Submitted>, SubmitError> {
-        let id = batch.id();
-        if lock(&self.index).contains(&id) {
-            return Ok(Some(Submitted::Accepted));
-        }
-        if let Some(outcome) = self.db.get::<Outcomes>(&id.0)? {
-            return Ok(Some(Submitted::Decided(outcome)));
-        }
-        let state = self.finality.state();
-        match check_batch(&*state, &self.rules, batch, self.clock.now())? {
-            // Its issuer must hear `refused`, on final state, before it may sign the records again: so it goes in and
-            // is decided with the others. All else is good, its key too, so nobody else comes in this way.
-            Err(BatchRefusal::Expired) => {}
-            checked => checked?,
-        }
-        let entry = describe(batch).ok_or(BatchRefusal::GenesisAuthor)?;
-        lock(&self.index).check_room(&entry, staged)?;
-        Ok(None)
-    }
 }
 
-fn answer(reply: oneshot::Sender<Result<Submitted, SubmitError>>, result: Result<Submitted, SubmitError>) {
-    let _ = reply.send(result); // whoever asked may have gone
+fn admit(admission: &Admission, group: Vec<Request>) -> Result<(), StorageError> {
+    let (batches, waiting): (Vec<_>, Vec<_>) = group
+        .into_iter()
+        .map(|Request { batch, origin, reply, place }| ((batch, origin), (reply, place)))
+        .unzip();
+    let answers = admission.admit(&batches);
+    let failure = answers.iter().find_map(|answer| match answer {
+        Err(SubmitError::Storage(error)) => Some(error.clone()),
+        _ => None,
+    });
+    for (((batch, _), (reply, _place)), answer) in batches.iter().zip(waiting).zip(answers) {
+        let verdict = admission.verdict(batch, answer.clone());
+        let _ = reply.send((answer, verdict)); // whoever asked may have gone
+    }
+    failure.map_or(Ok(()), Err)
 }

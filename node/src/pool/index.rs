@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use markstein_proto::{BatchId, IssuerId};
+use markstein_proto::{BatchId, IssuerId, TimeMs};
+
+use super::cache::BatchCache;
 
 /// How much the pool takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub struct PendingBatch {
     pub bytes: usize,
     /// Its records.
     pub records: usize,
+    /// When its author made it, by the author's clock.
+    pub created_at: TimeMs,
 }
 
 /// A batch in the pool; its bytes are in the store.
@@ -42,6 +46,7 @@ pub(super) struct Entry {
     pub(super) issuer: IssuerId,
     pub(super) bytes: usize,
     pub(super) records: usize,
+    pub(super) created_at: TimeMs,
 }
 
 /// Which bound a batch ran into.
@@ -58,8 +63,12 @@ pub enum PoolFull {
 /// The pool's contents by order of acceptance.
 #[derive(Debug)]
 pub(super) struct PoolIndex {
+    /// Those that are kept decoded.
+    pub(super) cache: BatchCache,
     limits: PoolLimits,
     next: u64,
+    /// Entries with smaller numbers are durable.
+    synced: u64,
     entries: BTreeMap<u64, Entry>,
     sequences: HashMap<BatchId, u64>,
     issuers: HashMap<IssuerId, PoolSize>,
@@ -69,8 +78,10 @@ pub(super) struct PoolIndex {
 impl PoolIndex {
     pub(super) fn new(limits: PoolLimits) -> Self {
         Self {
+            cache: BatchCache::default(),
             limits,
             next: 0,
+            synced: 0,
             entries: BTreeMap::new(),
             sequences: HashMap::new(),
             issuers: HashMap::new(),
@@ -116,8 +127,19 @@ impl PoolIndex {
         self.entries.insert(sequence, entry);
     }
 
+    /// All that is here is durable.
+    pub(super) const fn synced(&mut self) {
+        self.synced = self.next;
+    }
+
+    /// Whether a batch is here and may be lost with the power.
+    pub(super) fn is_unsynced(&self, id: &BatchId) -> bool {
+        self.sequences.get(id).is_some_and(|sequence| *sequence >= self.synced)
+    }
+
     /// Takes a batch out; tells its number.
     pub(super) fn remove(&mut self, id: &BatchId) -> Option<u64> {
+        self.cache.remove(id);
         let sequence = self.sequences.remove(id)?;
         let entry = self.entries.remove(&sequence)?;
         if let Some(held) = self.issuers.get_mut(&entry.issuer) {
@@ -138,8 +160,20 @@ impl PoolIndex {
 
     /// All entries, oldest first.
     pub(super) fn pending(&self) -> Vec<PendingBatch> {
-        let pending = |e: &Entry| PendingBatch { id: e.id, bytes: e.bytes, records: e.records };
+        let pending = |e: &Entry| PendingBatch {
+            id: e.id,
+            bytes: e.bytes,
+            records: e.records,
+            created_at: e.created_at,
+        };
         self.entries.values().map(pending).collect()
+    }
+
+    /// At most `limit` entries from number `cursor` on, and where to go on: at 0 after the last one.
+    pub(super) fn ids(&self, cursor: u64, limit: usize) -> (Vec<BatchId>, u64) {
+        let mut rest = self.entries.range(cursor..);
+        let ids = rest.by_ref().take(limit).map(|(_, entry)| entry.id).collect();
+        (ids, rest.next().map_or(0, |(sequence, _)| *sequence))
     }
 }
 
@@ -154,7 +188,8 @@ mod tests {
         PoolLimits { bytes_max: 100, batches_per_issuer_max: 2, bytes_per_issuer_max: 70 };
 
     fn entry(number: u8, issuer: &str, bytes: usize) -> Entry {
-        Entry { id: BatchId(Hash([number; 32])), issuer: IssuerId::new(issuer).unwrap(), bytes, records: 10 }
+        let (id, issuer) = (BatchId(Hash([number; 32])), IssuerId::new(issuer).unwrap());
+        Entry { id, issuer, bytes, records: 10, created_at: TimeMs(1) }
     }
 
     #[test]
@@ -185,5 +220,30 @@ mod tests {
         }
         assert!(index.issuers.is_empty());
         assert_eq!(index.next(), 4, "numbers are not used again");
+    }
+
+    #[test]
+    fn a_window_wanders_over_the_pool_and_begins_again() {
+        let mut index = PoolIndex::new(PoolLimits { batches_per_issuer_max: 9, ..LIMITS });
+        let id = |number| entry(number, "a", 10).id;
+        assert_eq!(index.ids(0, 3), (vec![], 0));
+        (0..7).for_each(|number| index.insert(u64::from(number), entry(number, "a", 10)));
+        assert_eq!(index.ids(0, 3), (vec![id(0), id(1), id(2)], 3));
+        index.remove(&id(3));
+        index.remove(&id(1));
+        assert_eq!(index.ids(3, 3), (vec![id(4), id(5), id(6)], 0));
+        assert_eq!(index.ids(0, 3), (vec![id(0), id(2), id(4)], 5));
+        assert_eq!(index.ids(9, 3), (vec![], 0), "what it pointed at is gone");
+    }
+
+    #[test]
+    fn what_came_after_a_sync_is_not_durable() {
+        let mut index = PoolIndex::new(LIMITS);
+        index.insert(0, entry(0, "a", 10));
+        assert!(index.is_unsynced(&entry(0, "a", 10).id));
+        index.synced();
+        index.insert(1, entry(1, "a", 10));
+        assert!(!index.is_unsynced(&entry(0, "a", 10).id) && index.is_unsynced(&entry(1, "a", 10).id));
+        assert!(!index.is_unsynced(&entry(2, "a", 10).id), "it is not here");
     }
 }

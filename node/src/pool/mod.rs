@@ -1,10 +1,18 @@
-//! The pool: batches that this node has accepted and that are not decided yet.
+//! The pool: batches that wait for their decision, submitted to this node or passed on by others.
 //!
-//! Accepted means durable on this node's disk. The pool is bounded in bytes and per issuer; when it is full it says
+//! *Accepted* means durable on this node's disk. What others pass on is written too, and durable with the next sync,
+//! which a vote for a block that holds it waits for. The pool is bounded in bytes and per issuer; when it is full it says
 //! so, and nothing accepted is ever dropped silently.
 
 mod actor;
+mod admission;
+mod cache;
+mod contents;
+mod handle;
 mod index;
 
-pub use actor::{Pool, PoolFailure, SubmitError, Submitted, Wake, WakeSender, start};
+pub use actor::{Mailbox, Wake, WakeSender, open, start};
+pub use admission::{Admission, Admitted, Announce, Answer, Origin, SubmitError, Verdict};
+pub use contents::{PoolFailure, Removal};
+pub use handle::{Pool, Submitted};
 pub use index::{PendingBatch, PoolFull, PoolLimits, PoolSize};

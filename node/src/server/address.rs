@@ -1,4 +1,4 @@
-//! Where a node serves, told to whoever started it with ports chosen by the system.
+//! Where a node listens, told to whoever started it with ports chosen by the system.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -25,28 +25,41 @@ impl fmt::Display for Address {
     }
 }
 
-/// The addresses of a node that serves, as URLs.
+/// The addresses of a node that runs. That its ports are bound does not mean that it serves: its health says that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressFile {
-    /// The public API.
+    /// The public API, as URLs.
     pub api: Vec<String>,
-    /// The operators' listener.
+    /// The operators' listener, as a URL.
     pub operator: String,
+    /// Where it listens for other nodes: IP and port each.
+    #[serde(default)]
+    pub network: Vec<String>,
+}
+
+impl AddressFile {
+    /// The addresses that were bound.
+    #[must_use]
+    pub fn new(api: &[Address], operator: &Address, network: &[SocketAddr]) -> Self {
+        Self {
+            api: api.iter().map(ToString::to_string).collect(),
+            operator: operator.to_string(),
+            network: network.iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
 /// Writes the addresses as JSON, whole or not at all, in the place of an older file.
 ///
 /// # Errors
 /// [`FileError::Io`].
-pub fn write_address_file(path: &Path, api: &[Address], operator: &Address) -> Result<(), FileError> {
-    let file =
-        AddressFile { api: api.iter().map(ToString::to_string).collect(), operator: operator.to_string() };
-    let mut text = serde_json::to_string_pretty(&file).expect("strings always have a JSON form");
+pub fn write_address_file(path: &Path, addresses: &AddressFile) -> Result<(), FileError> {
+    let mut text = serde_json::to_string_pretty(addresses).expect("strings always have a JSON form");
     text.push('\n');
     files::replace(path, text.as_bytes(), PUBLIC_FILE)
 }
 
-/// Reads what [`write_address_file`] wrote; `None` while the node does not serve yet.
+/// Reads what [`write_address_file`] wrote; `None` before the node has bound its ports.
 ///
 /// # Errors
 /// [`FileError`] where there is something else.

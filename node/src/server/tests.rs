@@ -266,10 +266,14 @@ fn the_address_file_is_written_whole() {
     assert_eq!(read_address_file(&path).unwrap(), None);
     let api = Address { socket: "127.0.0.1:1".parse().unwrap(), tls: true };
     let operator = Address { socket: "[::1]:2".parse().unwrap(), tls: false };
-    write_address_file(&path, &[api], &operator).unwrap();
+    let network = ["127.0.0.1:3".parse().unwrap()];
+    write_address_file(&path, &AddressFile::new(&[api], &operator, &network)).unwrap();
     let read = read_address_file(&path).unwrap().unwrap();
     assert_eq!(read.api, ["https://127.0.0.1:1"]);
     assert_eq!(read.operator, "http://[::1]:2");
+    assert_eq!(read.network, ["127.0.0.1:3"]);
+    fs::write(&path, "{\"api\": [], \"operator\": \"x\"}").unwrap();
+    assert!(read_address_file(&path).unwrap().unwrap().network.is_empty(), "as earlier releases wrote it");
     fs::write(&path, "{").unwrap();
     assert!(read_address_file(&path).is_err());
 }

@@ -47,6 +47,15 @@ fn place() -> Place {
     Place { folder, config, genesis: genesis.check().unwrap() }
 }
 
+/// The same place for a node that only follows.
+fn observers_place() -> Place {
+    let place = place();
+    let text = "observer = \"reader\"\ngenesis = \"g\"\ndata_dir = \"data\"\nkeys_dir = \"keys\"\n\
+                [network]\npeers = [{ authority = \"a.example\", address = \"a.example:1\" }]\n";
+    let config = NodeConfig::parse(text, &place.folder.path().join("node.toml")).unwrap();
+    Place { config, ..place }
+}
+
 fn another(genesis: &Genesis) -> Genesis {
     Genesis { nonce: [8; 32], ..genesis.clone() }
 }
@@ -72,6 +81,20 @@ fn a_second_init_is_refused_also_when_the_data_is_gone() {
     assert!(!config.data_dir.exists());
     let message = check(&config, &genesis).unwrap_err().to_string();
     assert!(message.contains("is missing"), "{message}");
+}
+
+#[test]
+fn an_observer_is_made_once_as_well_and_told_the_way_back() {
+    let Place { folder: _folder, config, genesis } = observers_place();
+    assert!(matches!(check(&config, &genesis), Err(SetupError::NotCreated { .. })));
+    init(&config, &genesis).unwrap();
+    check(&config, &genesis).unwrap();
+    fs::remove_dir_all(&config.data_dir).unwrap();
+    assert!(matches!(check(&config, &genesis), Err(SetupError::Lost { .. })));
+    let message = init(&config, &genesis).unwrap_err().to_string();
+    assert!(message.contains("signs nothing") && message.contains("delete"), "{message}");
+    fs::remove_file(marker_path(&config)).unwrap();
+    init(&config, &genesis).unwrap();
 }
 
 #[test]

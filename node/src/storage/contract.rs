@@ -93,6 +93,7 @@ contract![
     damaged_keys_and_values_are_reported,
     a_range_ends_after_an_error,
     large_values_are_kept,
+    versions_of_one_batch_stand_side_by_side,
 ];
 
 fn put<T: Table>(db: &Db, key: &T::Key, value: &T::Value) {
@@ -361,6 +362,25 @@ fn large_values_are_kept(harness: impl Harness) {
     let entries: Vec<_> = db.range::<Batches>(..).map(Result::unwrap).collect();
     assert_eq!(entries.len(), 9);
     assert!(entries.iter().all(|(id, bytes)| *bytes == vec![id.0[0]; 1 << 20]));
+}
+
+fn versions_of_one_batch_stand_side_by_side(harness: impl Harness) {
+    let db = harness.db();
+    let (one, two) = (Hash([1; 32]), Hash([2; 32]));
+    for (id, head) in [(two, one), (one, two), (one, one)] {
+        put::<ProposedBatches>(&db, &(id, head), &vec![id.0[0] * 16 + head.0[0]; 1 << 20]);
+    }
+    db.commit(Writes::new(), Durability::Synced).unwrap();
+    drop(db);
+    let harness = harness.reopen();
+    let db = harness.db();
+    let of_one = db.range::<ProposedBatches>((one, Hash::ZERO)..=(one, Hash([255; 32])));
+    let of_one: Vec<_> = of_one.map(|entry| entry.unwrap()).map(|(key, bytes)| (key, bytes[0])).collect();
+    assert_eq!(of_one, [((one, one), 0x11), ((one, two), 0x12)]);
+    let mut writes = Writes::new();
+    writes.delete::<ProposedBatches>(&(one, two));
+    db.commit(writes, Durability::Unsynced).unwrap();
+    assert_eq!(keys(db.range::<ProposedBatches>(..)), [(one, one), (two, one)]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! A table is added by adding it here; both backends then create it. A key or value is never changed in place: that
 //! is a new [`FORMAT_VERSION`](super::FORMAT_VERSION).
 
-use markstein_proto::{EpochId, Hash, Height, LeafIndex, LogSize, TimeMs};
+use markstein_proto::{EpochId, Hash, Height, LeafIndex, LogSize, TimeMs, View};
 
 use super::table::{Fixed, KeyCodec, Table, ValueCodec, fixed_struct};
 
@@ -44,7 +44,8 @@ tables! {
     Headers("headers", Small): LeafIndex => Vec<u8>;
     /// Where the header of each block stands in the log, by height.
     Heights("heights", Small): Height => LeafIndex;
-    /// Canonical bytes of each batch by its id, pooled or final: written once, when the pool takes it.
+    /// Canonical bytes of each batch by its id, pooled or final: written when the pool takes it, or with its block.
+    /// One version: that in the ledger, where it is final.
     Batches("batches", Large): Hash => Vec<u8>;
     /// Id of the batch whose head stands at this index: final batches in the order of the log.
     BatchAt("batch_at", Small): LeafIndex => Hash;
@@ -66,6 +67,12 @@ tables! {
     AuthoritySets("authority_sets", Small): EpochId => Vec<u8>;
     /// What this node promised (its votes) and what it needs to keep the promise, in the order written.
     Journal("journal", Small): u64 => Vec<u8>;
+    /// Pairs of votes that no honest authority casts, by view and signer: kept and shown.
+    Evidence("evidence", Small): (View, u32) => Vec<u8>;
+    /// Versions of batches that blocks in the journal name and the pool does not hold, by batch id and leaf hash of the
+    /// signed head: of one batch id other valid signatures may exist than those here. Written with the journal's entry,
+    /// removed when its block is final or can never be.
+    ProposedBatches("proposed_batches", Large): (Hash, Hash) => Vec<u8>;
     /// Finalizations that prove the chain to others, by height.
     Finalizations("finalizations", Small): Height => Vec<u8>;
     /// Cosignatures by the size of the log they are on, then by the cosigner's number in its authority set.
@@ -105,14 +112,22 @@ pub enum MetaKey {
     Genesis,
     /// Largest size of the log that this node cosigned, eight bytes big-endian: it never cosigns a smaller one.
     CosignedSize,
+    /// A vote with this node's key that its journal did not know: it never votes again.
+    Amnesia,
     /// The random value that `init` also wrote beside the key: without it the journal is not this key's.
     JournalMarker,
 }
 
 impl MetaKey {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::FormatVersion, Self::LedgerId, Self::Genesis, Self::CosignedSize, Self::JournalMarker];
+    pub const ALL: [Self; 6] = [
+        Self::FormatVersion,
+        Self::LedgerId,
+        Self::Genesis,
+        Self::CosignedSize,
+        Self::Amnesia,
+        Self::JournalMarker,
+    ];
 
     /// The key as it stands in the table.
     #[must_use]
@@ -122,6 +137,7 @@ impl MetaKey {
             Self::LedgerId => "ledger_id",
             Self::Genesis => "genesis",
             Self::CosignedSize => "cosigned_size",
+            Self::Amnesia => "amnesia",
             Self::JournalMarker => "journal_marker",
         }
     }

@@ -1,24 +1,29 @@
 //! A one-authority ledger in memory, with keys from fixed seeds and a clock set by hand.
 #![allow(dead_code, clippy::unwrap_used, missing_docs)]
 
-use std::sync::{
-    Arc, Mutex,
-    mpsc::{Receiver, sync_channel},
-};
+pub mod random;
+
+use std::sync::{Arc, Mutex};
+
+use markstein_consensus::{Now, Timing};
 
 use markstein_node::{
-    chain::Chain,
     clock::Clock,
+    driver::{Audience, Driver, DriverError, Event, Hands, Inspector, Outbox, Parts},
     finality::{Finality, finality},
-    ledger::{Cosigner, FinalState, Rules, init},
-    pool::{self, Pool, PoolLimits, Wake, WakeSender},
+    ledger::{Cosigner, FinalState, Rules, State, counted_checkpoint, init},
+    messages::Message,
+    metrics::Metrics,
+    network_view::NetworkView,
+    peer::{Misbehaviour, Peer},
+    pool::{self, Announce, Origin, Pool, PoolLimits},
     shutdown::StopSignal,
-    storage::{Db, MemoryStore},
+    storage::{Db, Direction, MemoryStore, Pair, Read, Scan, tables::TABLES},
 };
 use markstein_proto::{
     Anchor, Authority, AuthorityId, AuthoritySet, Batch, Commitment, DocumentDigest, DocumentType,
     DocumentTypeName, EpochId, Genesis, Hash, IssuerGrant, IssuerId, IssuerKey, Parameters, Record, Salt,
-    SecretKey, TimeMs, View, receipt::TrustRoot,
+    SecretKey, TimeMs, receipt::TrustRoot,
 };
 
 /// Time of block 0.
@@ -54,14 +59,24 @@ pub fn issuer() -> IssuerId {
 
 /// Issuer key 10 from the start for a week, key 11 for ever; document types 1 and 2 of three registered ones.
 pub fn genesis() -> Genesis {
-    let authority = Authority {
-        id: AuthorityId::new("neustadt").unwrap(),
-        name: "Stadt Neustadt".into(),
-        consensus_key: key(1).public(),
-        cosigner_key: key(2).public(),
-        log_key: key(3).public(),
-        governance_key: key(4).public(),
-        network_key: key(5).public(),
+    genesis_of(1)
+}
+
+/// The same with `count` authorities: number i has the keys 20 i + 1 to 20 i + 5, in the order of its fields.
+pub fn genesis_of(count: u8) -> Genesis {
+    let first = ("neustadt".to_owned(), "Stadt Neustadt".to_owned());
+    let name = |number: u8| match number {
+        0 => first.clone(),
+        _ => (format!("stadt-{number}"), format!("Stadt {number}")),
+    };
+    let authority = |number: u8| Authority {
+        id: AuthorityId::new(&name(number).0).unwrap(),
+        name: name(number).1,
+        consensus_key: key(20 * number + 1).public(),
+        cosigner_key: key(20 * number + 2).public(),
+        log_key: key(20 * number + 3).public(),
+        governance_key: key(20 * number + 4).public(),
+        network_key: key(20 * number + 5).public(),
     };
     let issuer_key = |seed, not_after: Option<u64>| IssuerKey {
         key: key(seed).public(),
@@ -81,7 +96,7 @@ pub fn genesis() -> Genesis {
         origin: "neustadt.example/permits".into(),
         nonce: [7; 32],
         time: TimeMs(START),
-        authorities: AuthoritySet::new(EpochId(0), vec![authority]).unwrap(),
+        authorities: AuthoritySet::new(EpochId(0), (0..count).map(authority).collect()).unwrap(),
         grants: vec![grant],
         parameters: Parameters { document_types, recosign_interval_ms: 60_000 },
     }
@@ -117,6 +132,45 @@ pub fn signed(created_at: u64, seed: u8, records: &[Record]) -> Arc<Batch> {
     Arc::new(Batch::sign(ledger, &issuer(), &key(seed), TimeMs(created_at), records).unwrap())
 }
 
+/// A store with block 0.
+pub fn new_db(store: Arc<MemoryStore>) -> Db {
+    new_db_of(store, &genesis())
+}
+
+/// A store with block 0 of another ledger.
+pub fn new_db_of(store: Arc<MemoryStore>, genesis: &Genesis) -> Db {
+    let db = Db::new(store);
+    init(&db, genesis).unwrap();
+    db
+}
+
+/// Everything in a store.
+pub fn dump(db: &Db) -> Vec<(&'static str, Vec<Pair>)> {
+    let all = || Scan { from: Vec::new(), to: None, direction: Direction::Forward, limit: usize::MAX };
+    TABLES.iter().map(|table| (table.name, db.bytes().scan(table.name, &all()).unwrap())).collect()
+}
+
+/// Nobody to talk to.
+struct Alone;
+
+impl Outbox for Alone {
+    fn send(&self, _: Peer, _: Message) {}
+    fn broadcast(&self, _: Audience, _: Message) {}
+    fn misbehaved(&self, peer: Peer, what: Misbehaviour) {
+        panic!("{peer} cannot misbehave, there is nobody: {what}");
+    }
+}
+
+/// Counts what came into the pool.
+#[derive(Debug, Default)]
+pub struct Counter(Mutex<usize>);
+
+impl Announce for Counter {
+    fn pooled(&self, _: &Arc<Batch>, _: Origin) {
+        *self.0.lock().unwrap() += 1;
+    }
+}
+
 /// A running ledger over a store that can crash.
 pub struct Ledger {
     pub store: Arc<MemoryStore>,
@@ -125,18 +179,21 @@ pub struct Ledger {
     pub trust: TrustRoot,
     pub finality: Finality,
     pub pool: Pool,
-    pub chain: Chain,
-    pub wakes: Receiver<Wake>,
+    pub driver: Driver,
+    pub announced: Arc<Counter>,
+    tick: u64,
 }
 
 impl Ledger {
     pub fn new() -> Self {
         let store = Arc::new(MemoryStore::new());
         init(&Db::new(store.clone()), &genesis()).unwrap();
-        Self::open(store, START + 1000)
+        let mut ledger = Self::open(store, START + 1000);
+        ledger.after(0, Event::Tick).unwrap();
+        ledger
     }
 
-    /// As after a start: everything comes from the store.
+    /// As after a start: everything comes from the store. What the journal has beyond it follows with the first event.
     pub fn open(store: Arc<MemoryStore>, now: u64) -> Self {
         Self::with_limits(store, now, LIMITS)
     }
@@ -146,15 +203,37 @@ impl Ledger {
         let db = Db::new(store.clone());
         let state = FinalState::load(&db).unwrap();
         let clock = Arc::new(ManualClock(Mutex::new(now)));
-        let (publisher, finality) = finality(state.clone(), StopSignal::new());
-        let (wake, wakes) = sync_channel(4);
+        let checkpoint = counted_checkpoint(&db, &state, &genesis.origin).unwrap();
+        let (publisher, finality) = finality(state.clone(), checkpoint, StopSignal::new());
+        let announced = Arc::new(Counter::default());
         let rules = Rules::new(&genesis);
-        let (pool, _) =
-            pool::start(&db, rules.clone(), limits, finality.clone(), clock.clone(), WakeSender(wake))
-                .unwrap();
+        let (pool, _) = pool::start(
+            &db,
+            rules.clone(),
+            limits,
+            finality.clone(),
+            clock.clone(),
+            Arc::<Counter>::clone(&announced),
+        )
+        .unwrap();
         let cosigner = Cosigner::new(&genesis.origin, &genesis.authorities, 0, key(2), key(3));
-        let chain = Chain::new(rules, state, pool.clone(), cosigner, clock.clone(), publisher);
-        Self { store, db, clock, trust: TrustRoot::new(genesis), finality, pool, chain, wakes }
+        let parts = Parts {
+            ledger: genesis.ledger_id(),
+            origin: genesis.origin.clone(),
+            rules,
+            state,
+            pool: pool.clone(),
+            publisher,
+            hands: Some(Hands { number: 0, consensus: key(1), cosigner }),
+            outbox: Box::new(Alone),
+            inspector: Arc::new(Inspector::new(genesis.ledger_id(), &genesis.authorities, Some(0))),
+            view: NetworkView::default(),
+            metrics: Arc::new(Metrics::default()),
+            timing: Timing::default(),
+            recosign: genesis.parameters.recosign_interval_ms,
+        };
+        let driver = Driver::start(parts, Now { tick: 0, clock: TimeMs(now) }).unwrap();
+        Self { store, db, clock, trust: TrustRoot::new(genesis), finality, pool, driver, announced, tick: 0 }
     }
 
     /// Loses what was not synced and starts again.
@@ -165,22 +244,31 @@ impl Ledger {
         Self::open(Arc::clone(&self.store), now)
     }
 
+    /// The newest final state.
+    pub fn state(&self) -> &FinalState {
+        self.driver.state()
+    }
+
+    /// Lets some time pass that the clock on the wall does not tell, and has an event handled.
+    pub fn after(&mut self, ms: u64, event: Event) -> Result<(), DriverError> {
+        self.tick += ms;
+        self.driver.handle(Now { tick: self.tick, clock: self.clock.now() }, event)
+    }
+
     /// One block of what is in the pool; `false` where there is nothing.
     pub fn cut(&mut self) -> bool {
-        let view = View(self.chain.state().tip_view().0 + 1);
-        let Some(block) = self.chain.build(view, 0).unwrap() else { return false };
-        self.chain.finalize(&block).unwrap();
-        true
+        let before = State::tip(self.state()).height;
+        self.after(0, Event::Pooled).unwrap();
+        State::tip(self.state()).height > before
     }
-}
 
-/// Reads the view of a state without naming its trait in every test.
-pub trait TipView {
-    fn tip_view(&self) -> View;
-}
+    /// Cosigns the newest checkpoint again, as after a silent interval.
+    pub fn cosign_again(&mut self) {
+        self.after(60_000, Event::Tick).unwrap();
+    }
 
-impl TipView for FinalState {
-    fn tip_view(&self) -> View {
-        markstein_node::ledger::State::tip(self).view
+    /// How many batches were announced.
+    pub fn announced(&self) -> usize {
+        *self.announced.0.lock().unwrap()
     }
 }

@@ -16,7 +16,7 @@ use tonic::transport::Endpoint;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use super::layout::Layout;
+use super::layout::{Layout, Member};
 
 /// The service whose health says that a submission would succeed.
 const SERVICE: &str = "markstein.v1.Anchoring";
@@ -31,7 +31,7 @@ const LOG_TAIL_LINES: usize = 15;
 /// A running node.
 #[derive(Debug)]
 pub(super) struct Child {
-    index: usize,
+    member: Member,
     addresses: PathBuf,
     log: PathBuf,
     process: tokio::process::Child,
@@ -42,22 +42,22 @@ pub(super) struct Child {
 /// A node that takes submissions.
 #[derive(Clone, Debug)]
 pub(super) struct Serving {
-    pub(super) index: usize,
+    pub(super) member: Member,
     pub(super) grpc: String,
     pub(super) operator: String,
 }
 
 impl Child {
     /// Starts a node as a process of its own.
-    pub(super) fn start(layout: &Layout, index: usize) -> anyhow::Result<Self> {
-        let (addresses, log) = (layout.addresses(index), layout.log(index));
+    pub(super) fn start(layout: &Layout, member: Member) -> anyhow::Result<Self> {
+        let (addresses, log) = (layout.addresses(member), layout.log(member));
         files::remove_if_there(&addresses)?; // the ports of an earlier run say nothing about this one
         let to_log = OpenOptions::new().create(true).append(true).open(&log);
         let to_log = to_log.with_context(|| format!("cannot write {}", log.display()))?;
         let program = std::env::current_exe().context("this program does not know where it lies")?;
         let mut process = Command::new(&program)
             .args(["run", "--exit-with-parent", "--config"])
-            .arg(layout.config(index))
+            .arg(layout.config(member))
             .stdin(Stdio::piped())
             .stdout(to_log.try_clone()?)
             .stderr(to_log)
@@ -66,19 +66,19 @@ impl Child {
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
         let lifeline = process.stdin.take();
-        Ok(Self { index, addresses, log, process, _lifeline: lifeline })
+        Ok(Self { member, addresses, log, process, _lifeline: lifeline })
     }
 
     /// Resolves once the node takes submissions.
     pub(super) fn ready(&self) -> impl Future<Output = anyhow::Result<Serving>> + Send + 'static {
-        let (index, addresses) = (self.index, self.addresses.clone());
+        let (member, addresses) = (self.member, self.addresses.clone());
         async move {
             loop {
-                if let Some(AddressFile { api, operator }) = read_address_file(&addresses)?
+                if let Some(AddressFile { api, operator, .. }) = read_address_file(&addresses)?
                     && let Some(grpc) = api.into_iter().next()
                     && is_serving(&grpc).await
                 {
-                    return Ok(Serving { index, grpc, operator });
+                    return Ok(Serving { member, grpc, operator });
                 }
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
@@ -105,8 +105,8 @@ impl Child {
             Err(_) => {
                 self.process.kill().await?;
                 bail!(
-                    "node {} did not stop within {} s and was killed; its log: {}",
-                    self.index,
+                    "{} did not stop within {} s and was killed; its log: {}",
+                    self.member,
                     stop_max.as_secs(),
                     self.log.display()
                 )
@@ -116,7 +116,7 @@ impl Child {
 
     fn ended(&self, status: ExitStatus) -> String {
         let tail = tail(&self.log).unwrap_or_default();
-        format!("node {} ended with {status}; the end of its log {}:\n{tail}", self.index, self.log.display())
+        format!("{} ended with {status}; the end of its log {}:\n{tail}", self.member, self.log.display())
     }
 }
 

@@ -1,11 +1,12 @@
 //! Where things lie in the folder of a devnet.
 
+use std::fmt;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use markstein_node::files::{self, PUBLIC_FILE, SECRET_FOLDER};
-use markstein_proto::Genesis;
+use markstein_proto::{AuthorityId, ObserverName};
 use serde::Serialize;
 
 use super::child::Serving;
@@ -16,14 +17,63 @@ pub(super) struct Layout {
     dir: PathBuf,
 }
 
-#[derive(Serialize)]
+/// One node of a devnet, counted from 0 among its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Member {
+    Authority(usize),
+    Observer(usize),
+}
+
+impl Member {
+    /// All of them, authorities first.
+    pub(super) fn all(authorities: usize, observers: usize) -> impl Iterator<Item = Self> + Clone {
+        (0..authorities).map(Self::Authority).chain((0..observers).map(Self::Observer))
+    }
+}
+
+/// As people say it.
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Authority(index) => write!(f, "node {index}"),
+            Self::Observer(index) => write!(f, "observer {index}"),
+        }
+    }
+}
+
+fn folder_name(member: Member) -> String {
+    match member {
+        Member::Authority(index) => format!("node{index}"),
+        Member::Observer(index) => format!("observer{index}"),
+    }
+}
+
+/// The id of an authority of a devnet.
+pub(super) fn authority_id(index: usize) -> anyhow::Result<AuthorityId> {
+    Ok(AuthorityId::new(&format!("authority-{index}.devnet.example"))?)
+}
+
+/// The name of an observer of a devnet.
+pub(super) fn observer_name(index: usize) -> anyhow::Result<ObserverName> {
+    Ok(ObserverName::new(&format!("observer-{index}.devnet.example"))?)
+}
+
+#[derive(Default, Serialize)]
 struct Endpoints<'a> {
-    nodes: Vec<Endpoint<'a>>,
+    nodes: Vec<Authority<'a>>,
+    observers: Vec<Observer<'a>>,
 }
 
 #[derive(Serialize)]
-struct Endpoint<'a> {
-    authority: &'a str,
+struct Authority<'a> {
+    authority: String,
+    grpc: &'a str,
+    operator: &'a str,
+}
+
+#[derive(Serialize)]
+struct Observer<'a> {
+    observer: String,
     grpc: &'a str,
     operator: &'a str,
 }
@@ -64,44 +114,56 @@ impl Layout {
         self.dir.join("endpoints.json")
     }
 
-    pub(super) fn node(&self, index: usize) -> PathBuf {
-        self.dir.join(format!("node{index}"))
+    pub(super) fn node(&self, member: Member) -> PathBuf {
+        self.dir.join(folder_name(member))
     }
 
-    pub(super) fn config(&self, index: usize) -> PathBuf {
-        self.node(index).join("node.toml")
+    pub(super) fn config(&self, member: Member) -> PathBuf {
+        self.node(member).join("node.toml")
     }
 
-    pub(super) fn keys(&self, index: usize) -> PathBuf {
-        self.node(index).join("keys")
+    pub(super) fn keys(&self, member: Member) -> PathBuf {
+        self.node(member).join("keys")
     }
 
     /// Stands for the medium that leaves the machine.
-    pub(super) fn offline(&self, index: usize) -> PathBuf {
-        self.node(index).join("offline")
+    pub(super) fn offline(&self, member: Member) -> PathBuf {
+        self.node(member).join("offline")
     }
 
-    pub(super) fn data(&self, index: usize) -> PathBuf {
-        self.node(index).join("data")
+    pub(super) fn data(&self, member: Member) -> PathBuf {
+        self.node(member).join("data")
     }
 
-    pub(super) fn log(&self, index: usize) -> PathBuf {
-        self.node(index).join("log")
+    pub(super) fn log(&self, member: Member) -> PathBuf {
+        self.node(member).join("log")
     }
 
-    pub(super) fn addresses(&self, index: usize) -> PathBuf {
-        self.node(index).join("listening.json")
+    pub(super) fn addresses(&self, member: Member) -> PathBuf {
+        self.node(member).join("listening.json")
+    }
+
+    /// The same as the configuration of another node names it.
+    pub(super) fn addresses_from_beside(member: Member) -> String {
+        format!("../{}/listening.json", folder_name(member))
     }
 
     /// Writes where all nodes serve, for programs.
-    pub(super) fn write_endpoints(&self, genesis: &Genesis, serving: &[Serving]) -> anyhow::Result<()> {
-        let authorities = genesis.authorities.authorities();
-        let nodes = serving.iter().map(|node| Endpoint {
-            authority: authorities[node.index].id.as_str(),
-            grpc: &node.grpc,
-            operator: &node.operator,
-        });
-        let mut text = serde_json::to_string_pretty(&Endpoints { nodes: nodes.collect() })?;
+    pub(super) fn write_endpoints(&self, serving: &[Serving]) -> anyhow::Result<()> {
+        let mut endpoints = Endpoints::default();
+        for Serving { member, grpc, operator } in serving {
+            match *member {
+                Member::Authority(index) => {
+                    let authority = authority_id(index)?.to_string();
+                    endpoints.nodes.push(Authority { authority, grpc, operator });
+                }
+                Member::Observer(index) => {
+                    let observer = observer_name(index)?.to_string();
+                    endpoints.observers.push(Observer { observer, grpc, operator });
+                }
+            }
+        }
+        let mut text = serde_json::to_string_pretty(&endpoints)?;
         text.push('\n');
         Ok(files::replace(&self.endpoints(), text.as_bytes(), PUBLIC_FILE)?)
     }

@@ -1,0 +1,177 @@
+//! Unfinalised blocks: the state at each, the check of a block, and what is durable with a vote for it.
+
+use std::sync::Arc;
+
+use markstein_consensus::{Fact, Input, Verdict};
+use markstein_proto::{Batch, BatchId, Hash, Header, consensus::CheckedProposal, log};
+
+use super::{Driver, DriverError};
+use crate::{
+    ledger::{Branch, ExecuteError, State, Turn, execute},
+    messages::Message,
+    peer::{Misbehaviour, Peer},
+    storage::{
+        Read, StorageError, Writes,
+        tables::{Batches, ProposedBatches},
+    },
+};
+
+impl Driver {
+    /// The state after a block that is final or was found valid here.
+    pub(super) fn branch(&self, block: &Hash) -> Option<Branch> {
+        let (mut chain, mut id) = (Vec::new(), *block);
+        while id != self.state.tip().block_id {
+            let executed = self.executed.get(&id)?;
+            chain.push(Arc::clone(executed));
+            id = executed.header.parent;
+        }
+        Some(
+            chain
+                .into_iter()
+                .rev()
+                .fold(Branch::new(self.state.clone()), |branch, block| branch.extend(block)),
+        )
+    }
+
+    /// The engine wants to know whether a block is valid: its batches are gathered first.
+    pub(super) fn check(&mut self, block: Hash) -> Result<(), DriverError> {
+        let Some((header, batches)) = self.engine.body(&block) else { return Ok(()) };
+        let (header, batches) = (header.clone(), batches.to_vec());
+        let mut found = Vec::with_capacity(batches.len());
+        for (id, head) in &batches {
+            found.push(self.find_batch(id, head)?);
+        }
+        if found.iter().all(Option::is_some) {
+            let found = found.into_iter().flatten().collect();
+            let verdict = self.judge(&header, found)?;
+            self.answers.push_back(Input::Checked(block, verdict));
+        } else {
+            let first = Peer::Authority(header.proposer);
+            self.gather.start(block, header, batches, found, first, self.now.tick);
+        }
+        Ok(())
+    }
+
+    /// The version of a batch that a block names, from wherever it is.
+    pub(super) fn find_batch(&self, id: &BatchId, head: &Hash) -> Result<Option<Arc<Batch>>, DriverError> {
+        let is_named = |batch: &Arc<Batch>| head_hash(batch) == *head;
+        if let Some(batch) = self.gather.taken(id, head) {
+            return Ok(Some(batch));
+        }
+        if self.pool.contains(id)
+            && let Some(batch) = self.pool.batch(&self.db, id)?.filter(is_named)
+        {
+            return Ok(Some(batch));
+        }
+        if let Some(bytes) = self.db.get::<ProposedBatches>(&(id.0, *head))? {
+            return Ok(Some(Arc::new(stored(id, bytes)?)));
+        }
+        let Some(bytes) = self.db.get::<Batches>(&id.0)? else { return Ok(None) };
+        Ok(Some(Arc::new(stored(id, bytes)?)).filter(is_named))
+    }
+
+    /// Executes a block on its parent and compares.
+    pub(super) fn judge(
+        &mut self,
+        header: &Header,
+        batches: Vec<Arc<Batch>>,
+    ) -> Result<Verdict, DriverError> {
+        let Some(parent) = self.branch(&header.parent) else {
+            return Ok(Verdict::Missing); // its parent is not valid here any more: it is asked again if it matters
+        };
+        let turn =
+            Turn { epoch: header.epoch, view: header.view, proposer: header.proposer, time: header.time };
+        let reason = match execute(&parent, &self.rules, turn, batches) {
+            Ok(block) if block.header == *header => {
+                self.executed.insert(header.block_id(), Arc::new(block));
+                return Ok(Verdict::Valid);
+            }
+            Ok(block) => difference(header, &block.header).to_owned(),
+            Err(ExecuteError::Invalid(reason)) => reason.to_string(),
+            Err(ExecuteError::Storage(error)) => return Err(error.into()),
+        };
+        let id = header.block_id();
+        tracing::warn!(block = %id, view = %header.view, proposer = header.proposer, "invalid block: {reason}");
+        if self.gather.is_proposed(&id) {
+            let what = Misbehaviour::new("invalid_block", format!("view {}: {reason}", header.view));
+            self.outbox.misbehaved(Peer::Authority(header.proposer), what);
+        }
+        Ok(Verdict::Invalid)
+    }
+
+    /// What can be said of a proposal before its block is checked.
+    pub(super) fn look_at_proposal(&mut self, from: Peer, proposal: &CheckedProposal) {
+        let header = &proposal.get().header;
+        if from != Peer::Authority(header.proposer) || header.view < self.engine.view() {
+            return; // an old one that is said again
+        }
+        self.gather.proposed(header.block_id(), header.view);
+        let ahead = header.time.0.saturating_sub(self.now.clock.0);
+        let behind = self.now.clock.0.saturating_sub(header.time.0);
+        if ahead > self.timing.clock_skew_max {
+            let what = Misbehaviour::new("dated_ahead", format!("a block {ahead} ms ahead of this clock"));
+            self.outbox.misbehaved(from, what);
+        } else if behind > self.timing.proposal_age_max {
+            tracing::warn!(proposer = header.proposer, view = %header.view, behind, "a block dated long ago: not voted for");
+        }
+        let parent = &header.parent;
+        if *parent != self.state.tip().block_id && self.engine.body(parent).is_none() {
+            tracing::warn!(proposer = header.proposer, view = %header.view, %parent, "a block on a parent not known here");
+        }
+    }
+
+    /// A block in the journal is durable with its batches. Those in the pool were written before, and the sync of the
+    /// vote covers them.
+    pub(super) fn keep_batches_of(&mut self, fact: &Fact) -> Result<(), DriverError> {
+        let Fact::Block(proposal) = fact else { return Ok(()) };
+        let id = proposal.get().block_id();
+        let Some(block) = self.executed.get(&id).cloned() else {
+            return Err(StorageError::corrupt(
+                "journal",
+                format!("a vote for block {id}, which was not executed"),
+            )
+            .into());
+        };
+        let mut writes = Writes::new();
+        for (_, batch) in &block.batches {
+            let (batch_id, head) = (batch.id(), head_hash(batch));
+            let pooled = self.pool.contains(&batch_id)
+                && self.pool.batch(&self.db, &batch_id)?.is_some_and(|pooled| head_hash(&pooled) == head);
+            if !pooled {
+                self.journal.keep_batch(batch_id, head, batch.bytes(), block.header.view, &mut writes);
+            }
+        }
+        self.recorded.append(writes);
+        Ok(())
+    }
+
+    /// Gives a block that this node vouches for.
+    pub(super) fn tell_block(&self, to: Peer, block: &Hash) {
+        if let Some((header, batches)) = self.engine.offered(block) {
+            let body = markstein_consensus::Body { header: header.clone(), batches: batches.to_vec() };
+            self.outbox.send(to, Message::Block(Box::new(body)));
+        }
+    }
+}
+
+/// The leaf hash of a batch's signed head: names a version of it.
+pub(super) fn head_hash(batch: &Batch) -> Hash {
+    log::leaf_hash(batch.head_leaf())
+}
+
+fn stored(id: &BatchId, bytes: Vec<u8>) -> Result<Batch, StorageError> {
+    Batch::decode(bytes).map_err(|e| StorageError::corrupt("batches", format!("batch {id} is damaged: {e}")))
+}
+
+/// In which part two headers of one turn differ, for people.
+pub(super) fn difference(theirs: &Header, ours: &Header) -> &'static str {
+    if theirs.root_before != ours.root_before || theirs.size_before != ours.size_before {
+        "its log root is not that of its batches"
+    } else if theirs.status_root != ours.status_root {
+        "its status root is another"
+    } else if theirs.authority_set != ours.authority_set {
+        "it names another authority set"
+    } else {
+        "its header is another"
+    }
+}

@@ -1,0 +1,221 @@
+//! Cosigning after finality, and the lines of the others.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use markstein_proto::{LogSize, View};
+
+use super::{Audience, Driver, DriverError};
+use crate::{
+    ledger::{
+        Cosigner, ExecutedBlock, LinesError, State, TreeHead, counted_checkpoint, head_at,
+        prune_cosignatures, stored_lines, take_lines,
+    },
+    messages::{CosignatureLines, Message},
+    peer::{Misbehaviour, Peer},
+    storage::{Durability, Writes},
+};
+
+/// Newest final tree heads that lines of others are verified against.
+const HEADS_MAX: usize = 256;
+/// Lines that are ahead of this node, for each peer and authority.
+const EARLY_MAX: usize = 16;
+
+/// What is known of checkpoints.
+#[derive(Debug)]
+pub(super) struct Checkpoints {
+    cosigner: Option<Cosigner>,
+    /// After a restart nothing is cosigned until this node's own finalize votes are decided.
+    from: Option<View>,
+    /// Newest final tree heads, ascending.
+    heads: VecDeque<TreeHead>,
+    /// Lines on checkpoints that this node has not reached, by who brought them: nobody replaces what another says.
+    early: BTreeMap<(Peer, u32, LogSize), CosignatureLines>,
+    /// The newest checkpoint that a quorum cosigned.
+    counted: Option<LogSize>,
+    as_of_s: u64,
+    cosigned: LogSize,
+    recosign: u64,
+    recosign_at: Option<u64>,
+}
+
+impl Checkpoints {
+    pub(super) fn new(cosigner: Option<Cosigner>, from: Option<View>, recosign: u64) -> Self {
+        Self {
+            cosigner,
+            from,
+            heads: VecDeque::new(),
+            early: BTreeMap::new(),
+            counted: None,
+            as_of_s: 0,
+            cosigned: LogSize(0),
+            recosign,
+            recosign_at: None,
+        }
+    }
+
+    /// This node lost its memory: it signs nothing any more.
+    pub(super) fn stop(&mut self) {
+        (self.cosigner, self.recosign_at) = (None, None);
+    }
+
+    pub(super) const fn next_tick(&self) -> Option<u64> {
+        self.recosign_at
+    }
+
+    /// The as-of time of the newest checkpoint with a quorum, seconds since 1970.
+    pub(super) const fn as_of_s(&self) -> u64 {
+        self.as_of_s
+    }
+
+    /// The newest checkpoint this node cosigned.
+    pub(super) const fn cosigned(&self) -> LogSize {
+        self.cosigned
+    }
+
+    fn add_head(&mut self, head: TreeHead) {
+        if self.heads.back().is_none_or(|last| last.size < head.size) {
+            self.heads.push_back(head);
+        }
+        if self.heads.len() > HEADS_MAX {
+            self.heads.pop_front();
+        }
+    }
+}
+
+impl Driver {
+    /// Cosigns each block that became final just now, oldest first, so that a quorum meets on each.
+    pub(super) fn cosign_live(&mut self, chain: &[Arc<ExecutedBlock>]) -> Result<(), DriverError> {
+        for block in chain {
+            let head = TreeHead { size: LogSize(block.frontier.size()), root: block.frontier.root() };
+            self.checkpoints.add_head(head);
+            self.cosign(head, block.header.view)?;
+        }
+        self.take_early()
+    }
+
+    /// Cosigns the newest checkpoint: at the start, after a catch-up, and again while nothing is written.
+    pub(super) fn cosign_newest(&mut self) -> Result<(), DriverError> {
+        let head = self.state.head();
+        self.checkpoints.add_head(head);
+        self.cosign(head, self.state.tip().view)?;
+        self.take_early()
+    }
+
+    /// Cosigns the head that a block of `view` ends with. What was cosigned before a restart ends at or below the last
+    /// view in which the journal holds an own finalize vote: a block below that view may be smaller, and is left out.
+    fn cosign(&mut self, head: TreeHead, view: View) -> Result<(), DriverError> {
+        self.checkpoints.recosign_at = Some(self.now.tick + self.checkpoints.recosign);
+        let decided = self.checkpoints.from.is_none_or(|from| view >= from);
+        let Some(cosigner) = &self.checkpoints.cosigner else { return Ok(()) };
+        if !decided || !self.engine.is_voting() {
+            return Ok(());
+        }
+        let mut writes = Writes::new();
+        // Nobody dates a checkpoint before the block it ends with.
+        let now = self.now.clock.max(self.state.tip().time);
+        let Some(lines) = cosigner.cosign(&self.db, head, now, &mut writes)? else { return Ok(()) };
+        let authority = cosigner.number();
+        // The promise not to cosign less is kept by the journal: after a restart nothing is cosigned before the own
+        // finalize votes are decided, and those were synced.
+        self.db.commit(writes, Durability::Unsynced)?;
+        self.checkpoints.cosigned = head.size;
+        let lines = CosignatureLines { size: head.size, authority, lines };
+        self.outbox.broadcast(Audience::All, Message::Cosignature(lines));
+        self.count_checkpoint()
+    }
+
+    /// Cosigns again when it is time.
+    pub(super) fn run_recosign(&mut self) -> Result<(), DriverError> {
+        if self.checkpoints.recosign_at.is_some_and(|at| at <= self.now.tick) {
+            self.cosign_newest()?;
+        }
+        Ok(())
+    }
+
+    /// Lines of an authority, from whoever passes them on.
+    pub(super) fn on_cosignature(&mut self, from: Peer, lines: CosignatureLines) -> Result<(), DriverError> {
+        let tip = self.state.tip().size;
+        if self.checkpoints.counted.is_some_and(|counted| lines.size < counted)
+            || lines.authority as usize >= self.set.authorities().len()
+            || Some(lines.authority) == self.me
+        {
+            return Ok(());
+        }
+        if lines.size > tip {
+            self.keep_early(from, lines);
+            return Ok(());
+        }
+        let Some(head) = self.head(lines.size)? else { return Ok(()) };
+        match take_lines(&self.db, &self.set, &self.origin, head, lines.authority, &lines.lines) {
+            Ok(Some(writes)) => {
+                self.db.commit(writes, Durability::Unsynced)?;
+                self.peers.cosigned(lines.authority, lines.size);
+                self.count_checkpoint()
+            }
+            Ok(None) => Ok(()),
+            Err(LinesError::Storage(error)) => Err(error.into()),
+            Err(error) => {
+                let who = format!("lines of authority {} on size {}: {error}", lines.authority, lines.size);
+                self.outbox.misbehaved(from, Misbehaviour::new("bad_cosignature", who));
+                Ok(())
+            }
+        }
+    }
+
+    /// The tree head of a final block that ends there, if one does.
+    fn head(&mut self, size: LogSize) -> Result<Option<TreeHead>, DriverError> {
+        let known = self.checkpoints.heads.iter().rev().find(|head| head.size == size).copied();
+        Ok(if known.is_some() { known } else { head_at(&self.db, size)? })
+    }
+
+    fn keep_early(&mut self, from: Peer, lines: CosignatureLines) {
+        let authority = lines.authority;
+        let early = &mut self.checkpoints.early;
+        early.insert((from, authority, lines.size), lines);
+        let of = (from, authority, LogSize(0))..=(from, authority, LogSize(u64::MAX));
+        if early.range(of.clone()).count() > EARLY_MAX {
+            // The largest goes: what is near is counted first, and the newest is said again.
+            let last = early.range(of).next_back().map(|(key, _)| *key);
+            last.map(|key| early.remove(&key));
+        }
+    }
+
+    fn take_early(&mut self) -> Result<(), DriverError> {
+        let tip = self.state.tip().size;
+        let (now, later): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.checkpoints.early).into_iter().partition(|((.., size), _)| *size <= tip);
+        self.checkpoints.early = later;
+        now.into_iter().try_for_each(|((from, ..), lines)| self.on_cosignature(from, lines))
+    }
+
+    /// Publishes the newest checkpoint with a quorum, and removes what it makes superfluous.
+    pub(super) fn count_checkpoint(&mut self) -> Result<(), DriverError> {
+        let Some(counted) = counted_checkpoint(&self.db, &self.state, &self.origin)? else { return Ok(()) };
+        let newer = (counted.size, counted.as_of_s)
+            > (self.checkpoints.counted.unwrap_or(LogSize(0)), self.checkpoints.as_of_s);
+        if newer {
+            if self.checkpoints.counted != Some(counted.size) {
+                let mut writes = Writes::new();
+                prune_cosignatures(&self.db, counted.size, &mut writes)?;
+                if !writes.is_empty() {
+                    self.db.commit(writes, Durability::Unsynced)?;
+                }
+            }
+            (self.checkpoints.counted, self.checkpoints.as_of_s) = (Some(counted.size), counted.as_of_s);
+            self.publisher.checkpoint(counted);
+        }
+        Ok(())
+    }
+
+    /// All lines from the newest counted checkpoint on, for a peer that was away.
+    pub(super) fn tell_cosignatures(&self, to: Peer) -> Result<(), DriverError> {
+        let from = self.checkpoints.counted.unwrap_or(LogSize(0));
+        for (size, authority, lines) in stored_lines(&self.db, from)? {
+            self.outbox.send(to, Message::Cosignature(CosignatureLines { size, authority, lines }));
+        }
+        Ok(())
+    }
+}

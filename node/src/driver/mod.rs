@@ -1,0 +1,432 @@
+//! The engine's other end: runs its effects on the ledger, the journal and the network.
+//!
+//! [`Driver`] is a plain structure on one thread: an event and the time go in ([`Driver::handle`]), and everything that
+//! follows has happened when it returns. It has no clock, no socket and no thread of its own, so a simulation runs
+//! the same code on stores in memory. What it keeps: nothing is voted before it is durable, effects run in their order,
+//! a failed write ends it.
+
+mod blocks;
+mod builder;
+mod checkpoints;
+mod effects;
+mod event;
+mod facts;
+mod finality;
+mod gather;
+mod inspect;
+mod peers;
+mod recovery;
+mod serve;
+mod sync;
+mod thread;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use markstein_consensus::{AuthorityNumber, Engine, FinalBlock, Input, Now, Setup, Timing, Voting};
+use markstein_proto::{
+    AuthoritySet, Hash, LedgerId, SecretKey, View,
+    consensus::{Certificate, CheckedCertificate, Subject, Vote},
+};
+
+pub use builder::CLOCK_SKEW_MAX_MS;
+pub use event::{Audience, Checked, Event, Outbox};
+pub use inspect::Inspector;
+pub use serve::answer;
+pub use thread::{Events, Mailbox, mailbox, run};
+
+use crate::{
+    finality::Publisher,
+    ledger::{Cosigner, CosignerError, ExecuteError, ExecutedBlock, FinalState, Rules, State},
+    metrics::Metrics,
+    network_view::NetworkView,
+    peer::Peer,
+    pool::{Pool, PoolFailure},
+    storage::{
+        Db, Read, StorageError, Writes,
+        tables::{Finalizations, Meta, MetaKey},
+    },
+};
+
+/// Why the driver ended. Each of these stops the node.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// Our disk is to blame.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A pooled batch cannot be read.
+    #[error(transparent)]
+    Pool(#[from] PoolFailure),
+    /// A block that this node built itself is invalid.
+    #[error(transparent)]
+    Execute(#[from] ExecuteError),
+    /// The checkpoint cannot be cosigned.
+    #[error(transparent)]
+    Cosigner(#[from] CosignerError),
+    /// This node's execution and the quorum's differ.
+    #[error(
+        "a quorum holds block {block} for valid and this node does not: one of the two is broken. Do not start this \
+         node again before it runs the same release as the others; if it does, its disk or memory is damaged"
+    )]
+    Diverged {
+        /// The block.
+        block: Hash,
+    },
+}
+
+/// The hands of an authority.
+#[derive(Debug)]
+pub struct Hands {
+    /// Its number in the epoch's set.
+    pub number: u32,
+    /// Signs its votes.
+    pub consensus: SecretKey,
+    /// Signs checkpoints.
+    pub cosigner: Cosigner,
+}
+
+/// What a driver works with.
+pub struct Parts {
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// Its origin.
+    pub origin: String,
+    /// The rules for batches.
+    pub rules: Rules,
+    /// The newest final state.
+    pub state: FinalState,
+    /// The pool.
+    pub pool: Pool,
+    /// Where final states go.
+    pub publisher: Publisher,
+    /// The authority's keys, none for an observer.
+    pub hands: Option<Hands>,
+    /// The way to the others.
+    pub outbox: Box<dyn Outbox>,
+    /// Signatures are checked before events come; shared for what need not be checked twice.
+    pub inspector: Arc<Inspector>,
+    /// What operators see of the others.
+    pub view: NetworkView,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Spans of the engine.
+    pub timing: Timing,
+    /// Pause after which the newest checkpoint is cosigned again, in milliseconds.
+    pub recosign: u64,
+}
+
+/// See the module's page.
+pub struct Driver {
+    db: Db,
+    origin: String,
+    rules: Rules,
+    set: Arc<AuthoritySet>,
+    me: Option<u32>,
+    engine: Engine,
+    now: Now,
+    state: FinalState,
+    executed: BTreeMap<Hash, Arc<ExecutedBlock>>,
+    gather: gather::Gather,
+    journal: facts::Journal,
+    /// What the engine is to be told next.
+    answers: VecDeque<Input>,
+    /// Facts that go with the next commit.
+    recorded: Writes,
+    checkpoints: checkpoints::Checkpoints,
+    sync: sync::Sync,
+    recovery: recovery::Recovery,
+    peers: peers::Peers,
+    builder: builder::Builder,
+    pool: Pool,
+    publisher: Publisher,
+    outbox: Box<dyn Outbox>,
+    inspector: Arc<Inspector>,
+    metrics: Arc<Metrics>,
+    timing: Timing,
+    /// The tick of the next round of what is done every second.
+    round_at: u64,
+    /// A block became final: the engine is to be told what is left in the pool.
+    pool_due: bool,
+    /// A block to build in the next step: one a step, so that whoever runs this can stop it in between.
+    to_build: Option<(View, Hash, bool)>,
+    has_built: bool,
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").field("me", &self.me).field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+/// Pause between two rounds of what is done regularly, in milliseconds.
+const ROUND: u64 = 1_000;
+
+struct Signer {
+    ledger: LedgerId,
+    number: u32,
+    key: SecretKey,
+}
+
+impl markstein_consensus::VoteSigner for Signer {
+    fn sign(&self, subject: &Subject) -> markstein_proto::Signature {
+        Vote::sign(&self.ledger, *subject, self.number, &self.key).signature
+    }
+}
+
+/// An observer signs nothing: its engine never votes.
+struct NoHands;
+
+impl markstein_consensus::VoteSigner for NoHands {
+    fn sign(&self, _: &Subject) -> markstein_proto::Signature {
+        unreachable!("an engine that never votes signs nothing")
+    }
+}
+
+impl Driver {
+    /// A driver that continues where the store ends. It does nothing before the first event; [`Driver::next_tick`] is
+    /// now.
+    ///
+    /// # Errors
+    /// See [`DriverError`].
+    pub fn start(parts: Parts, now: Now) -> Result<Self, DriverError> {
+        let db = parts.state.db().clone();
+        let set = Arc::new(parts.state.authorities().clone());
+        let last_final = final_block(&parts.state);
+        let (journal, facts) = facts::Journal::load(&db, last_final.view)?;
+        let forgot = db.get::<Meta>(&MetaKey::Amnesia)?.is_some();
+        let (me, consensus, cosigner) = match parts.hands {
+            Some(Hands { number, consensus, cosigner }) => (Some(number), Some(consensus), Some(cosigner)),
+            None => (None, None, None),
+        };
+        let voting = if consensus.is_none() || forgot { Voting::Never } else { Voting::Later };
+        let ledger = parts.ledger;
+        let signer: Box<dyn markstein_consensus::VoteSigner> = match (consensus, me) {
+            (Some(key), Some(number)) => Box::new(Signer { ledger, number, key }),
+            _ => Box::new(NoHands),
+        };
+        let setup = Setup {
+            epoch: set.epoch(),
+            authorities: set.authorities().len() as u32,
+            me: AuthorityNumber(me.unwrap_or(u32::MAX)),
+            voting,
+            timing: parts.timing,
+            signer,
+            last_final,
+            finalization: newest_finalization(&db, &parts.state)?,
+        };
+        let quorum = set.quorum();
+        let mut driver = Self {
+            checkpoints: checkpoints::Checkpoints::new(
+                cosigner.filter(|_| !forgot),
+                journal.last_finalize(),
+                parts.recosign,
+            ),
+            recovery: recovery::Recovery::new(if voting == Voting::Later { quorum - 1 } else { 0 }),
+            engine: Engine::new(setup, facts, now),
+            origin: parts.origin,
+            rules: parts.rules,
+            peers: peers::Peers::new(&set, me, parts.view),
+            set,
+            me,
+            now,
+            state: parts.state,
+            executed: BTreeMap::new(),
+            gather: gather::Gather::default(),
+            journal,
+            answers: VecDeque::new(),
+            recorded: Writes::new(),
+            sync: sync::Sync::default(),
+            builder: builder::Builder::default(),
+            pool: parts.pool,
+            publisher: parts.publisher,
+            outbox: parts.outbox,
+            inspector: parts.inspector,
+            metrics: parts.metrics,
+            timing: parts.timing,
+            round_at: now.tick,
+            pool_due: true,
+            to_build: None,
+            has_built: false,
+            db,
+        };
+        if forgot {
+            driver.peers.forgot();
+        }
+        driver.count_checkpoint()?;
+        Ok(driver)
+    }
+
+    /// Takes an event. When it returns, all that follows was done.
+    ///
+    /// # Errors
+    /// See [`DriverError`]; the driver is of no use after one.
+    pub fn handle(&mut self, now: Now, event: Event) -> Result<(), DriverError> {
+        self.now = Now { tick: now.tick.max(self.now.tick), clock: now.clock };
+        self.has_built = false;
+        let voted = self.engine.is_voting();
+        let tells = matches!(
+            event,
+            Event::Connected(_) | Event::Disconnected(_) | Event::From(_, Checked::Heartbeat(_))
+        );
+        if let Some((view, parent, batches)) = self.to_build.take() {
+            self.build(view, parent, batches)?;
+        }
+        if std::mem::take(&mut self.pool_due) {
+            self.tell_pool()?;
+        }
+        match event {
+            Event::Tick => self.input(Input::Tick)?,
+            Event::Pooled => self.on_pooled()?,
+            Event::Connected(peer) => self.on_connected(peer)?,
+            Event::Disconnected(peer) => {
+                tracing::info!(%peer, "disconnected");
+                self.peers.disconnected(peer);
+            }
+            Event::From(peer, checked) => self.on_message(peer, checked)?,
+        }
+        if self.now.tick >= self.round_at {
+            self.round_at = self.now.tick + ROUND;
+            self.round()?;
+        }
+        self.run_gather()?;
+        self.run_sync();
+        self.run_recovery()?;
+        self.run_recosign()?;
+        let votes = self.engine.is_voting();
+        if votes != voted {
+            self.say_heartbeat();
+        }
+        if tells || votes != voted {
+            self.publish_view(); // whoever asks for the status next sees it
+        }
+        self.flush()
+    }
+
+    /// The tick at which it wants an [`Event::Tick`] if nothing happens before.
+    #[must_use]
+    pub fn next_tick(&self) -> u64 {
+        if self.pool_due || self.to_build.is_some() {
+            return self.now.tick;
+        }
+        let others = [
+            self.engine.next_tick(),
+            self.gather.next_tick(),
+            self.sync.next_tick(),
+            self.checkpoints.next_tick(),
+        ];
+        others.into_iter().flatten().min().map_or(self.round_at, |tick| tick.min(self.round_at))
+    }
+
+    /// The engine, to look at.
+    #[must_use]
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The newest final state.
+    #[must_use]
+    pub const fn state(&self) -> &FinalState {
+        &self.state
+    }
+
+    /// What is done every second.
+    fn round(&mut self) -> Result<(), DriverError> {
+        self.say_heartbeat();
+        self.say_pooled();
+        self.refuse_expired()?;
+        self.builder.look_again();
+        self.tell_pool()?;
+        self.ask_memory();
+        self.inspector.forget_below(self.engine.last_final().view);
+        self.publish_view();
+        Ok(())
+    }
+
+    fn publish_view(&self) {
+        let silent = self.engine.silent_for(self.peers.silence());
+        self.peers.publish(&self.state, &self.engine, &silent, self.now);
+    }
+
+    fn on_message(&mut self, peer: Peer, checked: Checked) -> Result<(), DriverError> {
+        self.peers.heard(peer, self.now.tick);
+        let from = self.number_of(peer);
+        match checked {
+            Checked::Heard => self.input(Input::Heard(from)),
+            Checked::Vote(vote) => {
+                if self.peers.is_far_ahead(peer, vote.subject().view, self.engine.view()) {
+                    let detail = format!("a vote for view {}", vote.subject().view);
+                    self.outbox.misbehaved(peer, crate::peer::Misbehaviour::new("far_future", detail));
+                    return self.input(Input::Heard(from));
+                }
+                self.input(Input::Vote(from, vote))
+            }
+            Checked::Certificate(certificate) => self.input(Input::Certificate(from, certificate)),
+            Checked::Proposal(proposal) => {
+                self.look_at_proposal(peer, &proposal);
+                self.input(Input::Proposal(from, proposal))
+            }
+            Checked::Block(body) => self.input(Input::Fetched(from, body)),
+            Checked::Heartbeat(beat) => {
+                self.on_heartbeat(peer, beat);
+                self.input(Input::Heard(from))
+            }
+            Checked::Cosignature(lines) => {
+                self.on_cosignature(peer, lines)?;
+                self.input(Input::Heard(from))
+            }
+            Checked::AskMemory => {
+                self.tell_memory(peer);
+                self.input(Input::Heard(from))
+            }
+            Checked::Memory { finalization, votes } => self.on_memory(peer, finalization, votes),
+            Checked::AskBlock(id) => {
+                self.tell_block(peer, &id);
+                self.input(Input::Heard(from))
+            }
+            Checked::Batch(batch) => {
+                self.gather.take(batch);
+                self.input(Input::Heard(from))
+            }
+            Checked::Range { above, finalization, headers } => {
+                self.on_range(peer, above, finalization, headers);
+                self.input(Input::Heard(from))
+            }
+            Checked::BlockBatches { height, batches } => {
+                self.on_block_batches(peer, height, batches)?;
+                self.input(Input::Heard(from))
+            }
+        }
+    }
+
+    /// The engine's own name of a peer: observers come after the authorities.
+    fn number_of(&self, peer: Peer) -> AuthorityNumber {
+        AuthorityNumber(match peer {
+            Peer::Authority(number) => number,
+            Peer::Observer(number) => self.set.authorities().len() as u32 + number,
+        })
+    }
+
+    fn peer_of(&self, number: AuthorityNumber) -> Peer {
+        let authorities = self.set.authorities().len() as u32;
+        match number.0.checked_sub(authorities) {
+            None => Peer::Authority(number.0),
+            Some(observer) => Peer::Observer(observer),
+        }
+    }
+}
+
+/// The final block as the engine needs it.
+fn final_block(state: &FinalState) -> FinalBlock {
+    let tip = state.tip();
+    FinalBlock { id: tip.block_id, view: tip.view, height: tip.height, time: tip.time }
+}
+
+/// The finalization of the newest final block, none at the epoch's first parent.
+fn newest_finalization(db: &Db, state: &FinalState) -> Result<Option<CheckedCertificate>, StorageError> {
+    let Some(bytes) = db.get::<Finalizations>(&state.tip().height)? else { return Ok(None) };
+    let certificate = Certificate::decode(&bytes)
+        .map_err(|e| StorageError::corrupt("finalizations", format!("the newest one is damaged: {e}")))?;
+    Ok(Some(CheckedCertificate::from_journal(certificate)))
+}

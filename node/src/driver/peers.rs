@@ -1,0 +1,185 @@
+//! What this node knows of the others: who is there, how far they are, what their clocks say.
+
+use std::collections::BTreeMap;
+
+use markstein_consensus::{AuthorityNumber, Engine, Now};
+use markstein_proto::{AuthoritySet, Height, LogSize, View};
+
+use super::{Audience, Driver};
+use crate::{
+    ledger::{FinalState, State},
+    messages::{Heartbeat, Message, POOLED_MAX},
+    network_view::{AuthorityView, NetworkView, Snapshot},
+    peer::Peer,
+};
+
+/// Views ahead of everybody that no honest vote is.
+const FAR_AHEAD: u64 = 64;
+/// An authority not heard for this long is missing, in milliseconds.
+const SILENCE: u64 = 3_500;
+
+/// One peer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    connected: bool,
+    heard: Option<u64>,
+    beat: Option<Heartbeat>,
+    /// Their clock minus ours, when they said it.
+    skew_ms: i64,
+}
+
+/// All peers.
+pub(super) struct Peers {
+    known: BTreeMap<Peer, Known>,
+    cosigned: Vec<LogSize>,
+    me: Option<u32>,
+    forgot: bool,
+    pooled_cursor: u64,
+    view: NetworkView,
+}
+
+impl Peers {
+    pub(super) fn new(set: &AuthoritySet, me: Option<u32>, view: NetworkView) -> Self {
+        let authorities = set.authorities().len();
+        let others = (0..authorities as u32).filter(|number| Some(*number) != me);
+        Self {
+            known: others.map(|number| (Peer::Authority(number), Known::default())).collect(),
+            cosigned: vec![LogSize(0); authorities],
+            me,
+            forgot: false,
+            pooled_cursor: 0,
+            view,
+        }
+    }
+
+    pub(super) const fn silence(&self) -> u64 {
+        SILENCE
+    }
+
+    pub(super) fn connected(&mut self, peer: Peer) {
+        self.known.entry(peer).or_default().connected = true;
+    }
+
+    pub(super) fn disconnected(&mut self, peer: Peer) {
+        self.known.entry(peer).or_default().connected = false;
+    }
+
+    pub(super) fn heard(&mut self, peer: Peer, tick: u64) {
+        self.known.entry(peer).or_default().heard = Some(tick);
+    }
+
+    /// This node does not vote any more.
+    pub(super) const fn forgot(&mut self) {
+        self.forgot = true;
+    }
+
+    pub(super) fn cosigned(&mut self, authority: u32, size: LogSize) {
+        if let Some(known) = self.cosigned.get_mut(authority as usize) {
+            *known = (*known).max(size);
+        }
+    }
+
+    /// Whether a vote is for a view far ahead of where its sender said it is, and of where this node is.
+    pub(super) fn is_far_ahead(&self, peer: Peer, view: View, here: View) -> bool {
+        let said = self.known.get(&peer).and_then(|known| known.beat).map(|beat| beat.view);
+        said.is_some_and(|said| view.0 > said.max(here).0.saturating_add(FAR_AHEAD))
+    }
+
+    /// Connected peers that have blocks above a height, as far as they said; those that said nothing yet come last.
+    pub(super) fn above(&self, height: Height) -> Vec<Peer> {
+        let connected = || self.known.iter().filter(|(_, known)| known.connected);
+        let ahead = connected().filter(|(_, k)| k.beat.is_some_and(|beat| beat.height > height));
+        let unknown = connected().filter(|(_, k)| k.beat.is_none());
+        let peers: Vec<Peer> = ahead.chain(unknown).map(|(peer, _)| *peer).collect();
+        if peers.is_empty() { connected().map(|(peer, _)| *peer).collect() } else { peers }
+    }
+
+    /// Tells operators how things stand.
+    pub(super) fn publish(&self, state: &FinalState, engine: &Engine, silent: &[AuthorityNumber], now: Now) {
+        let authorities = (0..self.cosigned.len() as u32).map(|number| {
+            if Some(number) == self.me {
+                return AuthorityView {
+                    connected: true,
+                    voting: engine.is_voting(),
+                    height: state.tip().height,
+                    view: engine.view(),
+                    clock_skew_ms: 0,
+                    heard_ms_ago: Some(0),
+                    cosigned: self.cosigned[number as usize],
+                };
+            }
+            let known = self.known.get(&Peer::Authority(number)).copied().unwrap_or_default();
+            let beat = known.beat.unwrap_or_default();
+            AuthorityView {
+                connected: known.connected && !silent.contains(&AuthorityNumber(number)),
+                voting: beat.voting,
+                height: beat.height,
+                view: beat.view,
+                clock_skew_ms: known.skew_ms,
+                heard_ms_ago: known.heard.map(|at| now.tick.saturating_sub(at)),
+                cosigned: self.cosigned[number as usize].max(beat.cosigned),
+            }
+        });
+        let snapshot = Snapshot {
+            authorities: authorities.collect(),
+            view: engine.view(),
+            voting: engine.is_voting(),
+            forgot: self.forgot,
+        };
+        self.view.publish(snapshot);
+    }
+}
+
+impl Driver {
+    pub(super) fn on_connected(&mut self, peer: Peer) -> Result<(), super::DriverError> {
+        tracing::info!(%peer, "connected");
+        self.peers.connected(peer);
+        self.outbox.send(peer, Message::Heartbeat(self.heartbeat()));
+        if let Some(finalization) = self.engine.finalization() {
+            self.outbox.send(peer, Message::Certificate(finalization.get().clone()));
+        }
+        if self.recovery.missing() > 0 && matches!(peer, Peer::Authority(_)) {
+            self.outbox.send(peer, Message::AskMemory);
+        }
+        let waiting = self.pool.ids(0, POOLED_MAX).0;
+        if !waiting.is_empty() {
+            self.outbox.send(peer, Message::Pooled(waiting));
+        }
+        self.tell_cosignatures(peer)
+    }
+
+    pub(super) fn on_heartbeat(&mut self, peer: Peer, beat: Heartbeat) {
+        let skew = i128::from(beat.clock.0) - i128::from(self.now.clock.0);
+        let known = self.peers.known.entry(peer).or_default();
+        known.skew_ms = i64::try_from(skew).unwrap_or(i64::MAX);
+        let lags = beat.height < self.state.tip().height
+            && known.beat.is_some_and(|before| before.height == beat.height);
+        known.beat = Some(beat);
+        if let Some(finalization) = self.engine.finalization().filter(|_| lags) {
+            self.outbox.send(peer, Message::Certificate(finalization.get().clone()));
+        }
+    }
+
+    fn heartbeat(&self) -> Heartbeat {
+        Heartbeat {
+            height: self.state.tip().height,
+            view: self.engine.view(),
+            clock: self.now.clock,
+            cosigned: self.checkpoints.cosigned(),
+            voting: self.engine.is_voting(),
+        }
+    }
+
+    pub(super) fn say_heartbeat(&self) {
+        self.outbox.broadcast(Audience::All, Message::Heartbeat(self.heartbeat()));
+    }
+
+    /// Pools reconcile: a batch whose gossip was lost must not sleep for ever. A part of the pool at a time.
+    pub(super) fn say_pooled(&mut self) {
+        let (ids, next) = self.pool.ids(self.peers.pooled_cursor, POOLED_MAX);
+        self.peers.pooled_cursor = next;
+        if !ids.is_empty() {
+            self.outbox.broadcast(Audience::Authorities, Message::Pooled(ids));
+        }
+    }
+}

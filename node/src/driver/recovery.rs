@@ -1,0 +1,86 @@
+//! A starting authority asks its peers what it said before, and votes only when enough have answered.
+
+use std::collections::BTreeSet;
+
+use markstein_consensus::Input;
+use markstein_proto::{
+    View,
+    consensus::{CheckedCertificate, CheckedVote},
+};
+
+use super::{Audience, Driver, DriverError};
+use crate::{
+    messages::{MEMORY_VOTES_MAX, Message},
+    peer::Peer,
+};
+
+/// How far the asking is.
+#[derive(Debug)]
+pub(super) struct Recovery {
+    /// Answers needed: q - 1.
+    needed: usize,
+    answered: BTreeSet<u32>,
+    /// View of the highest finalization that was told.
+    highest: View,
+    done: bool,
+}
+
+impl Recovery {
+    pub(super) const fn new(needed: usize) -> Self {
+        Self { needed, answered: BTreeSet::new(), highest: View(0), done: false }
+    }
+
+    /// Answers that are still missing.
+    pub(super) fn missing(&self) -> usize {
+        if self.done { 0 } else { self.needed.saturating_sub(self.answered.len()) }
+    }
+}
+
+impl Driver {
+    /// Asks all who have not answered.
+    pub(super) fn ask_memory(&self) {
+        if self.recovery.missing() > 0 {
+            self.outbox.broadcast(Audience::Authorities, Message::AskMemory);
+        }
+    }
+
+    /// Answers at once, also while this node waits itself.
+    pub(super) fn tell_memory(&self, to: Peer) {
+        let finalization = self.engine.finalization().map(|certificate| certificate.get().clone());
+        let votes = self.engine.votes_of(self.number_of(to)).take(MEMORY_VOTES_MAX);
+        let votes = votes.map(|vote| vote.get().clone()).collect();
+        self.outbox.send(to, Message::Memory { finalization, votes });
+    }
+
+    pub(super) fn on_memory(
+        &mut self,
+        peer: Peer,
+        finalization: Option<CheckedCertificate>,
+        votes: Vec<CheckedVote>,
+    ) -> Result<(), DriverError> {
+        let from = self.number_of(peer);
+        if let Peer::Authority(number) = peer {
+            let told = finalization.as_ref().map_or(View(0), CheckedCertificate::view);
+            self.recovery.highest = self.recovery.highest.max(told);
+            self.recovery.answered.insert(number);
+        }
+        if let Some(certificate) = finalization {
+            self.input(Input::Certificate(from, certificate))?;
+        }
+        votes.into_iter().try_for_each(|vote| self.input(Input::Vote(from, vote)))
+    }
+
+    /// Votes from now on where enough have answered and the ledger is where they are.
+    pub(super) fn run_recovery(&mut self) -> Result<(), DriverError> {
+        let reached = self.engine.last_final().view >= self.recovery.highest;
+        if self.recovery.done || self.recovery.missing() > 0 || !reached {
+            return Ok(());
+        }
+        self.recovery.done = true;
+        self.input(Input::Admitted)?;
+        if self.engine.is_voting() {
+            tracing::info!(answers = self.recovery.answered.len(), view = %self.engine.view(), "voting");
+        }
+        self.cosign_newest()
+    }
+}

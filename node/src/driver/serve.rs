@@ -1,0 +1,87 @@
+//! Answers to peers that need no engine: from the store and the pool, beside the driver's thread.
+
+use markstein_proto::{Batch, BatchId, Hash, Header, Height, Leaf, consensus::Certificate, log};
+
+use crate::{
+    ledger::block_at,
+    messages::{Message, RANGE_HEADERS_MAX, Range},
+    pool::Pool,
+    storage::{
+        Db, Read, StorageError,
+        tables::{Batches, Finalizations, Headers, Heights, Outcomes, ProposedBatches},
+    },
+};
+
+/// What this node answers to a message, `None` where it is not a question of this kind.
+///
+/// # Errors
+/// The store's.
+pub fn answer(db: &Db, pool: &Pool, message: &Message) -> Result<Option<Vec<Message>>, StorageError> {
+    Ok(Some(match message {
+        Message::AskRange(above) => range(db, *above)?.into_iter().collect(),
+        Message::AskBodies { first, count } => bodies(db, *first, *count)?,
+        Message::AskBatches(asked) => {
+            let found = asked.iter().map(|(id, head)| batch(db, id, head.as_ref()));
+            found
+                .filter_map(Result::transpose)
+                .map(|bytes| bytes.map(Message::Batch))
+                .collect::<Result<_, _>>()?
+        }
+        Message::Pooled(ids) => {
+            let mut unknown = Vec::new();
+            for id in ids {
+                if !pool.contains(id) && db.get::<Outcomes>(&id.0)?.is_none() {
+                    unknown.push((*id, None));
+                }
+            }
+            unknown.truncate(crate::messages::ASKED_BATCHES_MAX);
+            if unknown.is_empty() { Vec::new() } else { vec![Message::AskBatches(unknown)] }
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// Headers above a height, up to the highest finalization that is near enough.
+fn range(db: &Db, above: Height) -> Result<Option<Message>, StorageError> {
+    let reach = Height(above.0.saturating_add(RANGE_HEADERS_MAX as u64));
+    let Some((height, bytes)) = db.last_at_or_below::<Finalizations>(&reach)? else { return Ok(None) };
+    if height <= above {
+        return Ok(None);
+    }
+    let finalization = Certificate::decode(&bytes)
+        .map_err(|e| StorageError::corrupt("finalizations", format!("height {height}: {e}")))?;
+    let headers = (above.0 + 1..=height.0).map(|at| header(db, Height(at))).collect::<Result<_, _>>()?;
+    Ok(Some(Message::Range(Box::new(Range { above, finalization, headers }))))
+}
+
+fn header(db: &Db, height: Height) -> Result<Header, StorageError> {
+    let missing = || StorageError::corrupt("headers", format!("the header of block {height} is missing"));
+    let index = db.get::<Heights>(&height)?.ok_or_else(missing)?;
+    let leaf = db.get::<Headers>(&index)?.ok_or_else(missing)?;
+    Leaf::decode(&leaf)
+        .and_then(Leaf::into_header)
+        .map_err(|e| StorageError::corrupt("headers", format!("block {height}: {e}")))
+}
+
+fn bodies(db: &Db, first: Height, count: u32) -> Result<Vec<Message>, StorageError> {
+    let mut answers = Vec::new();
+    for height in (first.0..first.0.saturating_add(u64::from(count))).map(Height) {
+        let Some(block) = block_at(db, height)? else { break };
+        answers.push(Message::BlockBatches { height, batches: block.batches });
+    }
+    Ok(answers)
+}
+
+/// The bytes of a batch, in the version asked for.
+fn batch(db: &Db, id: &BatchId, head: Option<&Hash>) -> Result<Option<Vec<u8>>, StorageError> {
+    if let Some(head) = head
+        && let Some(bytes) = db.get::<ProposedBatches>(&(id.0, *head))?
+    {
+        return Ok(Some(bytes));
+    }
+    let Some(bytes) = db.get::<Batches>(&id.0)? else { return Ok(None) };
+    let Some(head) = head else { return Ok(Some(bytes)) };
+    let (leaf, _) = Batch::split(bytes.clone())
+        .map_err(|e| StorageError::corrupt("batches", format!("batch {id} is damaged: {e}")))?;
+    Ok((log::leaf_hash(&leaf) == *head).then_some(bytes))
+}

@@ -1,0 +1,160 @@
+//! The lines of each authority on the checkpoints: taken from peers, kept, and removed again.
+
+use std::collections::BTreeSet;
+
+use markstein_proto::{
+    AuthoritySet, LogSize,
+    note::{CosignatureError, NoteSignature, SignedCheckpoint, verify_cosignature},
+};
+
+use super::TreeHead;
+use crate::{
+    messages::LINES_MAX,
+    storage::{Read, StorageError, Writes, tables::Cosignatures},
+};
+
+/// Why the lines of an authority on a checkpoint were not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinesError {
+    /// More than two lines ever are.
+    #[error("the lines have {0} bytes, at most {LINES_MAX} are allowed")]
+    TooLong(usize),
+    /// Not a cosignature line and a log line, each ended by a newline.
+    #[error("these are not two signature lines")]
+    Form,
+    /// The set has no such authority.
+    #[error("there is no authority number {0}")]
+    Authority(u32),
+    /// The first line is not that authority's cosignature of this checkpoint.
+    #[error("the cosignature: {0}")]
+    Cosignature(#[from] CosignatureError),
+    /// The second line is not by that authority's log key on this checkpoint.
+    #[error("the log line is not by the authority's log key on this checkpoint")]
+    LogLine,
+    /// Our disk is to blame; all others are whoever sent the lines.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Checks that `lines` are those of authority number `authority` on exactly this head, and says what to write: nothing
+/// where this node holds lines of it that are as late. A line's time is its signer's word; whoever lies about it moves
+/// no as-of time past those of the honest, since that is the smallest of a quorum's.
+///
+/// # Errors
+/// See [`LinesError`].
+pub fn take_lines<R: Read>(
+    read: &R,
+    set: &AuthoritySet,
+    origin: &str,
+    head: TreeHead,
+    authority: u32,
+    lines: &str,
+) -> Result<Option<Writes>, LinesError> {
+    if lines.len() > LINES_MAX {
+        return Err(LinesError::TooLong(lines.len()));
+    }
+    let who = set.authorities().get(authority as usize).ok_or(LinesError::Authority(authority))?;
+    let (cosignature, log_line) = split_lines(lines).ok_or(LinesError::Form)?;
+    let checkpoint =
+        head.checkpoint(origin).map_err(|e| StorageError::corrupt("meta", format!("the origin: {e}")))?;
+    let time_s = verify_cosignature(&who.cosigner(origin), &checkpoint.to_text(), &cosignature)?;
+    if let Some((held, _)) = stored_pair(read, head.size, authority)?
+        && time_of(&held)? >= time_s
+    {
+        return Ok(None);
+    }
+    let canonical = join_lines(&cosignature, &log_line);
+    let signed =
+        SignedCheckpoint::with_signatures(checkpoint, [log_line]).map_err(|_| LinesError::LogLine)?;
+    signed.note().verify_ed25519(&who.log_vkey(origin)).map_err(|_| LinesError::LogLine)?;
+    let mut writes = Writes::new();
+    writes.put::<Cosignatures>(&(head.size, authority), &canonical.into_bytes());
+    Ok(Some(writes))
+}
+
+/// All lines on checkpoints of at least `from` leaves: size, number of the authority, lines; ascending.
+///
+/// # Errors
+/// The store's.
+pub fn stored_lines<R: Read>(read: &R, from: LogSize) -> Result<Vec<(LogSize, u32, String)>, StorageError> {
+    let text = |bytes| String::from_utf8(bytes).map_err(|_| damaged());
+    read.range::<Cosignatures>((from, 0)..)
+        .map(|entry| entry.and_then(|((size, authority), bytes)| Ok((size, authority, text(bytes)?))))
+        .collect()
+}
+
+/// Removes what nobody needs once a quorum cosigned a log of `below` leaves: lines on smaller ones, but for each
+/// authority's newest, which tell operators since when it is silent.
+///
+/// # Errors
+/// The store's.
+pub fn prune_cosignatures<R: Read>(
+    read: &R,
+    below: LogSize,
+    writes: &mut Writes,
+) -> Result<(), StorageError> {
+    let mut seen = BTreeSet::new();
+    for entry in read.range_reverse::<Cosignatures>(..) {
+        let (key, _) = entry?;
+        let (size, authority) = key;
+        if !seen.insert(authority) && size < below {
+            writes.delete::<Cosignatures>(&key);
+        }
+    }
+    Ok(())
+}
+
+/// For each authority of the set the newest size it cosigned, as far as this node knows, and its time in seconds since
+/// 1970; in the set's order.
+///
+/// # Errors
+/// The store's.
+pub fn cosignature_times<R: Read>(
+    read: &R,
+    set: &AuthoritySet,
+) -> Result<Vec<Option<(LogSize, u64)>>, StorageError> {
+    let mut times = vec![None; set.authorities().len()];
+    for entry in read.range_reverse::<Cosignatures>(..) {
+        let ((size, authority), bytes) = entry?;
+        if let Some(newest @ None) = times.get_mut(authority as usize) {
+            *newest = Some((size, time_of(&parse_lines(&bytes)?.0)?));
+        }
+        if times.iter().all(Option::is_some) {
+            break;
+        }
+    }
+    Ok(times)
+}
+
+/// The lines as they are kept and sent.
+pub(super) fn join_lines(cosignature: &NoteSignature, log_line: &NoteSignature) -> String {
+    format!("{cosignature}\n{log_line}\n")
+}
+
+fn split_lines(lines: &str) -> Option<(NoteSignature, NoteSignature)> {
+    let (cosignature, log_line) = lines.strip_suffix('\n')?.split_once('\n')?;
+    Some((NoteSignature::parse(cosignature).ok()?, NoteSignature::parse(log_line).ok()?))
+}
+
+fn damaged() -> StorageError {
+    StorageError::corrupt("cosignatures", "an entry is not two signature lines")
+}
+
+/// Lines that were checked when they were kept.
+pub(super) fn parse_lines(bytes: &[u8]) -> Result<(NoteSignature, NoteSignature), StorageError> {
+    std::str::from_utf8(bytes).ok().and_then(split_lines).ok_or_else(damaged)
+}
+
+pub(super) fn stored_pair<R: Read>(
+    read: &R,
+    size: LogSize,
+    authority: u32,
+) -> Result<Option<(NoteSignature, NoteSignature)>, StorageError> {
+    read.get::<Cosignatures>(&(size, authority))?.map(|bytes| parse_lines(&bytes)).transpose()
+}
+
+/// The time in a cosignature that was checked when it was kept.
+fn time_of(cosignature: &NoteSignature) -> Result<u64, StorageError> {
+    let time = cosignature.signature.first_chunk::<8>().ok_or_else(damaged)?;
+    Ok(u64::from_be_bytes(*time))
+}

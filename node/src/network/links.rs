@@ -1,0 +1,202 @@
+//! The connections of one peer, and which of them is written to.
+//!
+//! Two nodes may dial each other at once, and a node that was cut off may come back while its old connection still
+//! looks alive. All connections are read from; the newest one with streams is written to; and of the two sides only
+//! one, the elder, closes those that are older than it. So the two never close each other's.
+
+use std::time::Instant;
+
+use libp2p::{Stream, swarm::ConnectionId};
+use tokio::task::AbortHandle;
+
+use super::{
+    dial::Dial,
+    limits::{COMINGS_BURST, COMINGS_PER_SECOND, LogGate, TokenBucket},
+};
+use crate::messages::Class;
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) id: ConnectionId,
+    pub(super) address: String,
+    /// This node's urgent stream is open: the peer belongs to this ledger.
+    pub(super) ready: bool,
+    /// The peer's streams, until there is somebody who may be told what they say.
+    waiting: [Option<Stream>; 2],
+    readers: [Option<AbortHandle>; 2],
+    writers: Vec<AbortHandle>,
+}
+
+/// All of one peer.
+#[derive(Debug)]
+pub(super) struct Links {
+    pub(super) dial: Dial,
+    pub(super) blocked_until: Option<Instant>,
+    /// The inbox was told of the peer.
+    pub(super) connected: bool,
+    pub(super) log_blocked: LogGate,
+    links: Vec<Link>,
+    /// The last connection that ended: what came in on it is still read. One only, or a peer that comes and goes while
+    /// the inbox is slow would leave more and more behind.
+    ended: Option<Link>,
+    comings_and_goings: TokenBucket,
+}
+
+impl Link {
+    pub(super) fn new(id: ConnectionId, address: String) -> Self {
+        Self { id, address, ready: false, waiting: [None, None], readers: [None, None], writers: Vec::new() }
+    }
+
+    /// Keeps a stream of the peer for later; it replaces an earlier one.
+    pub(super) fn keep(&mut self, class: Class, stream: Stream) {
+        self.waiting[class as usize] = Some(stream);
+    }
+
+    /// Streams that were kept.
+    pub(super) fn kept(&mut self) -> impl Iterator<Item = (Class, Stream)> + use<> {
+        let [urgent, bulk] = std::mem::take(&mut self.waiting);
+        urgent.map(|it| (Class::Urgent, it)).into_iter().chain(bulk.map(|it| (Class::Bulk, it)))
+    }
+
+    /// Somebody reads this stream now; whoever read an earlier one stops.
+    pub(super) fn read_by(&mut self, class: Class, reader: AbortHandle) {
+        if let Some(earlier) = self.readers[class as usize].replace(reader) {
+            earlier.abort();
+        }
+    }
+
+    /// Somebody writes to it.
+    pub(super) fn written_by(&mut self, writer: AbortHandle) {
+        self.writers.push(writer);
+    }
+
+    /// Whether the peer has nothing more to say on any stream.
+    pub(super) fn is_finished(&self) -> bool {
+        self.readers.iter().flatten().all(AbortHandle::is_finished)
+    }
+
+    /// Its readers stop.
+    fn stop_reading(&mut self) {
+        for reader in self.readers.iter_mut().filter_map(Option::take) {
+            reader.abort();
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.stop_reading();
+        for writer in &self.writers {
+            writer.abort();
+        }
+    }
+}
+
+impl Links {
+    pub(super) fn new(dial: Dial) -> Self {
+        Self {
+            dial,
+            blocked_until: None,
+            connected: false,
+            log_blocked: LogGate::default(),
+            links: Vec::new(),
+            ended: None,
+            comings_and_goings: TokenBucket::new(COMINGS_PER_SECOND, COMINGS_BURST, Instant::now()),
+        }
+    }
+
+    pub(super) fn add(&mut self, link: Link) {
+        self.links.push(link);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    pub(super) fn find(&mut self, id: ConnectionId) -> Option<&mut Link> {
+        self.links.iter_mut().find(|link| link.id == id)
+    }
+
+    /// A connection ended: what came in on it is read to its end. True where it was there.
+    pub(super) fn remove(&mut self, id: ConnectionId) -> bool {
+        let Some(at) = self.links.iter().position(|link| link.id == id) else { return false };
+        self.ended = Some(self.links.remove(at));
+        true
+    }
+
+    pub(super) fn all(&mut self) -> impl Iterator<Item = &mut Link> {
+        self.links.iter_mut()
+    }
+
+    /// Nothing of the peer is read any more.
+    pub(super) fn stop_reading(&mut self) {
+        self.ended = None;
+        self.links.iter_mut().for_each(Link::stop_reading);
+    }
+
+    /// Whether to log that the peer came or went: not while it does so all the time.
+    pub(super) fn may_log(&mut self, now: Instant) -> bool {
+        self.comings_and_goings.take(1.0, now).is_zero()
+    }
+
+    /// The connection that is written to: the newest one with streams.
+    pub(super) fn written_to(&self) -> Option<&Link> {
+        self.links.iter().rev().find(|link| link.ready)
+    }
+
+    /// Those that came before the one that is written to.
+    pub(super) fn superseded(&self) -> Vec<ConnectionId> {
+        let Some(current) = self.written_to() else { return Vec::new() };
+        self.links.iter().map(|link| link.id).take_while(|id| *id != current.id).collect()
+    }
+
+    /// Whether something is to be done at a time, and when.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match self.blocked_until {
+            Some(until) => Some(until),
+            None => self.dial.due(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn id(number: usize) -> ConnectionId {
+        ConnectionId::new_unchecked(number)
+    }
+
+    fn links() -> Links {
+        let mut links = Links::new(Dial::new(None, Instant::now()));
+        for number in 1..=3 {
+            links.add(Link::new(id(number), String::new()));
+        }
+        links
+    }
+
+    #[test]
+    fn the_newest_connection_with_streams_is_written_to() {
+        let mut links = links();
+        assert!(links.written_to().is_none());
+        assert!(links.superseded().is_empty());
+        links.find(id(1)).unwrap().ready = true;
+        assert_eq!(links.written_to().unwrap().id, id(1));
+        assert!(links.superseded().is_empty());
+        links.find(id(2)).unwrap().ready = true;
+        assert_eq!(links.written_to().unwrap().id, id(2));
+        assert_eq!(links.superseded(), [id(1)], "the third may still become ready");
+    }
+
+    #[test]
+    fn the_older_one_is_written_to_again_where_the_newer_ends() {
+        let mut links = links();
+        links.find(id(1)).unwrap().ready = true;
+        links.find(id(3)).unwrap().ready = true;
+        assert!(links.remove(id(3)));
+        assert!(!links.remove(id(3)));
+        assert_eq!(links.written_to().unwrap().id, id(1));
+    }
+}

@@ -1,0 +1,10 @@
+//! The network of nodes over real sockets, in one process, with good and bad peers.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bad_peers;
+mod gossip;
+mod messages;
+mod pressure;
+mod raw;
+mod reconnect;
+mod support;

@@ -1,0 +1,126 @@
+//! A libp2p client that says what it likes, for playing bad peers.
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use libp2p::{
+    Multiaddr, PeerId, Stream, StreamProtocol, SwarmBuilder,
+    identity::{self, ed25519},
+    multiaddr::Protocol,
+    noise,
+    swarm::{SwarmEvent, dial_opts::DialOpts},
+    tcp, yamux,
+};
+use libp2p_stream::{Behaviour, Control};
+use markstein_proto::LedgerId;
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::support::{guarded, key};
+
+/// The client; its connection ends when it is dropped.
+pub struct Raw {
+    control: Control,
+    peer: PeerId,
+    ledger: LedgerId,
+    /// Connections that were there, and whether one is there now.
+    connections: watch::Receiver<(usize, bool)>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+fn protocol(ledger: &LedgerId, class: &str) -> StreamProtocol {
+    let short: String = ledger.to_string().chars().take(16).collect();
+    StreamProtocol::try_from_owned(format!("/markstein/1/{short}/{class}")).unwrap()
+}
+
+impl Raw {
+    /// Dials a node with the key of a seed, again and again, and takes its streams without reading them.
+    pub fn dial(seed: u8, node: u8, address: SocketAddr, ledger: LedgerId) -> Self {
+        let secret = ed25519::SecretKey::try_from_bytes(*key(seed).seed()).unwrap();
+        let peer = ed25519::PublicKey::try_from_bytes(&key(node).public().to_bytes()).unwrap();
+        let peer = identity::PublicKey::from(peer).to_peer_id();
+        let mut swarm = SwarmBuilder::with_existing_identity(ed25519::Keypair::from(secret).into())
+            .with_tokio()
+            .with_tcp(tcp::Config::new(), noise::Config::new, yamux::Config::default)
+            .unwrap()
+            .with_behaviour(|_| Behaviour::new())
+            .unwrap()
+            .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(3600)))
+            .build();
+        let mut control = swarm.behaviour().new_control();
+        let mut tasks = Vec::new();
+        for class in ["urgent", "bulk"] {
+            let mut incoming = control.accept(protocol(&ledger, class)).unwrap();
+            tasks.push(tokio::spawn(async move {
+                let mut kept = Vec::new();
+                while let Some(stream) = incoming.next().await {
+                    kept.push(stream);
+                }
+            }));
+        }
+        let (sender, connections) = watch::channel((0, false));
+        let target = Multiaddr::from(address.ip()).with(Protocol::Tcp(address.port()));
+        tasks.push(tokio::spawn(async move {
+            loop {
+                let dial = DialOpts::peer_id(peer).addresses(vec![target.clone()]).build();
+                // Refused where one is under way.
+                let _ = swarm.dial(dial);
+                match swarm.select_next_some().await {
+                    SwarmEvent::ConnectionEstablished { .. } => {
+                        sender.send_modify(|(count, now)| (*count, *now) = (*count + 1, true));
+                    }
+                    SwarmEvent::ConnectionClosed { num_established: 0, .. } => {
+                        sender.send_modify(|(_, now)| *now = false);
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                    _ => {}
+                }
+            }
+        }));
+        Self { control, peer, ledger, connections, tasks }
+    }
+
+    /// Opens a stream, again and again until there is one.
+    pub async fn open(&self, class: &str) -> Stream {
+        let name = protocol(&self.ledger, class);
+        guarded("a stream", async {
+            loop {
+                match self.control.clone().open_stream(self.peer, name.clone()).await {
+                    Ok(stream) => return stream,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Tries once to open a stream.
+    pub async fn try_open(&self, class: &str) -> bool {
+        self.control.clone().open_stream(self.peer, protocol(&self.ledger, class)).await.is_ok()
+    }
+
+    /// Waits until so many connections were there and none is.
+    pub async fn was_closed(&mut self, times: usize) {
+        let closed = self.connections.wait_for(|(count, now)| *count >= times && !now);
+        guarded("the connection is closed", closed).await.unwrap();
+    }
+}
+
+/// A frame with a true length.
+pub async fn frame(stream: &mut Stream, bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(&u32::try_from(bytes.len()).unwrap().to_be_bytes()).await?;
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+/// Waits until the other end gives the stream up.
+pub async fn ended(mut stream: Stream) {
+    let mut byte = [0];
+    let end = guarded("the end of the stream", stream.read(&mut byte)).await;
+    assert!(!matches!(end, Ok(1)), "nobody writes on it");
+}

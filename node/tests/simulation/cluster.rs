@@ -1,0 +1,413 @@
+//! The cluster: nodes, their clock, and what happens to them in which order. One thread, no time of its own.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use markstein_node::{
+    driver::{Audience, Checked, DriverError, Event as DriverEvent, answer},
+    messages::Message,
+    peer::Misbehaviour,
+    pool::{Admitted, Origin, PoolFailure, SubmitError, Verdict},
+};
+use markstein_proto::Batch;
+
+use crate::{
+    clients::Clients,
+    invariants::Watch,
+    network::{Network, Way},
+    node::{Node, Said, World},
+    support::random::Random,
+    traitors::{Lie, Traitor},
+};
+
+/// Time from block 0 to the begin, so that clocks that are behind are not before it.
+const BEFORE: u64 = 600_000;
+
+pub enum Event {
+    Deliver {
+        from: usize,
+        to: usize,
+        bytes: Arc<[u8]>,
+        way: Way,
+    },
+    Wake {
+        node: usize,
+    },
+    Restart {
+        node: usize,
+    },
+    Submit {
+        batch: usize,
+    },
+    /// Every second: who is connected, and a look at everything.
+    Second,
+    Chaos,
+    /// Traitors speak unasked.
+    Beside,
+}
+
+pub struct Cluster {
+    pub world: World,
+    /// Authorities, then observers.
+    pub nodes: Vec<Node>,
+    pub random: Random,
+    pub now: u64,
+    queue: BTreeMap<(u64, u64), Event>,
+    next: u64,
+    pub network: Network,
+    pub watch: Watch,
+    pub clients: Clients,
+    pub traitors: BTreeMap<usize, Box<dyn Traitor>>,
+    /// Who was named by an honest node, and for what.
+    pub named: BTreeMap<(usize, &'static str), u64>,
+    /// Nodes whose clocks are beyond all bounds, or were.
+    pub mistimed: Vec<usize>,
+    pub healed: bool,
+}
+
+impl Cluster {
+    pub fn new(seed: u64, n: usize, observers: usize) -> Self {
+        let world = World::new(n);
+        let mut random = Random::new(seed ^ (n as u64) << 56);
+        let nodes: Vec<Node> =
+            (0..n + observers).map(|_| Node::new(&world, random.below(4001) as i64 - 2000)).collect();
+        let mut cluster = Self {
+            watch: Watch::new(n, nodes.len()),
+            world,
+            nodes,
+            random,
+            now: BEFORE,
+            queue: BTreeMap::new(),
+            next: 0,
+            network: Network::new(),
+            clients: Clients::default(),
+            traitors: BTreeMap::new(),
+            named: BTreeMap::new(),
+            mistimed: Vec::new(),
+            healed: false,
+        };
+        cluster.at(0, Event::Second);
+        cluster
+    }
+
+    pub fn at(&mut self, delay: u64, event: Event) {
+        self.next += 1;
+        self.queue.insert((self.now + delay, self.next), event);
+    }
+
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.random.below(100) < percent
+    }
+
+    pub fn any_node(&mut self) -> usize {
+        self.random.below(self.nodes.len() as u64) as usize
+    }
+
+    pub fn is_honest(&self, node: usize) -> bool {
+        !self.traitors.contains_key(&node)
+    }
+
+    /// Runs until nothing happens before `until`, or `done`, which is asked every second.
+    pub fn run(&mut self, until: u64, mut done: impl FnMut(&Self) -> bool) -> bool {
+        while let Some(((at, id), _)) = self.queue.first_key_value().map(|(key, event)| (*key, event)) {
+            if at > until {
+                break;
+            }
+            self.now = self.now.max(at);
+            let Some(event) = self.queue.remove(&(at, id)) else { break };
+            let is_second = matches!(event, Event::Second);
+            self.step(event);
+            if is_second && done(self) {
+                return true;
+            }
+        }
+        self.now = self.now.max(until);
+        done(self)
+    }
+
+    fn step(&mut self, event: Event) {
+        match event {
+            Event::Deliver { from, to, bytes, way: Way::Stream } => self.deliver(from, to, &bytes),
+            Event::Deliver { from, to, bytes, way: Way::Gossip } => self.deliver_batch(from, to, &bytes),
+            Event::Wake { node } => {
+                self.nodes[node].wake = None;
+                self.watch.busy.woken(node, self.now);
+                self.drive(node, DriverEvent::Tick);
+            }
+            Event::Restart { node } => self.start(node),
+            Event::Submit { batch } => self.submit(batch),
+            Event::Second => self.second(),
+            Event::Chaos => self.shake(),
+            Event::Beside => self.speak_beside(),
+        }
+    }
+
+    pub fn start_all(&mut self) {
+        (0..self.nodes.len()).for_each(|node| self.start(node));
+    }
+
+    pub fn start(&mut self, node: usize) {
+        if self.nodes[node].live.is_some() {
+            return;
+        }
+        let started = self.nodes[node].start(&self.world, node, self.now);
+        self.watch.restarted(node);
+        if self.survives(node, started, 0) {
+            self.look(node);
+            self.plan(node);
+            self.relink(node);
+        }
+    }
+
+    /// The power of a node goes. Of what it did not sync, the disk has a part.
+    pub fn crash(&mut self, node: usize) {
+        let state = &mut self.nodes[node];
+        (state.live, state.wake) = (None, None);
+        let kept = self.random.below(state.disk.unsynced() as u64 + 1) as usize;
+        state.disk.crash(kept);
+        self.relink(node);
+    }
+
+    /// Whether a node goes on; an error means that its disk failed, and there the power went. What it said last may
+    /// then be lost, but for the first `sent` things.
+    fn survives(&mut self, node: usize, result: Result<(), DriverError>, sent: usize) -> bool {
+        let Err(error) = result else { return true };
+        let is_disk = matches!(error, DriverError::Storage(_) | DriverError::Pool(PoolFailure::Storage(_)));
+        let told = self.nodes[node].disk.has_failed() && is_disk;
+        assert!(told, "node {node} ends: {error}, after {sent} messages");
+        self.crash(node);
+        let delay = 1 + self.random.below(2000);
+        self.at(delay, Event::Restart { node });
+        false
+    }
+
+    /// Hands a driver an event and does what it says then.
+    pub fn drive(&mut self, node: usize, event: DriverEvent) {
+        let now = self.now;
+        let Some(live) = self.nodes[node].live.as_mut() else { return };
+        let result = live.handle(now, event);
+        let mut said = live.take_said();
+        if result.is_err() {
+            said.truncate(self.random.below(said.len() as u64 + 1) as usize);
+        }
+        let sent = said.len();
+        said.into_iter().for_each(|said| self.say(node, said));
+        if self.survives(node, result, sent) {
+            self.look(node);
+            self.plan(node);
+        }
+    }
+
+    /// Checks what must always hold, on what this node has now.
+    fn look(&mut self, node: usize) {
+        if let Some(live) = &self.nodes[node].live {
+            self.watch.look(node, live, self.now);
+        }
+    }
+
+    fn plan(&mut self, node: usize) {
+        let Some(live) = &self.nodes[node].live else { return };
+        let at = live.next_tick().max(self.now);
+        if self.nodes[node].wake.is_none_or(|wake| at < wake) {
+            self.nodes[node].wake = Some(at);
+            self.at(at - self.now, Event::Wake { node });
+        }
+    }
+
+    fn say(&mut self, node: usize, said: Said) {
+        let (message, to): (Message, Vec<usize>) = match said {
+            Said::Accused(peer, what) => return self.accuse(node, self.world.node(peer), &what),
+            Said::To(peer, message) => (message, vec![self.world.node(peer)]),
+            Said::Many(audience, message) => {
+                let all = if audience == Audience::All { self.nodes.len() } else { self.world.n };
+                (message, (0..all).filter(|to| *to != node).collect())
+            }
+        };
+        self.send(node, &to, &message);
+    }
+
+    /// Sends a message that a node's own code made; a traitor says what it likes instead.
+    pub fn send(&mut self, node: usize, to: &[usize], message: &Message) {
+        if self.is_honest(node) {
+            self.watch.said(node, message);
+            let bytes: Arc<[u8]> = message.encode().into();
+            self.count(node, to, message);
+            to.iter().for_each(|to| self.transmit(node, *to, &bytes, Way::Stream));
+            return;
+        }
+        for to in to {
+            for bytes in self.lie(node, |traitor, lie| traitor.say(lie, *to, message)) {
+                self.transmit(node, *to, &bytes.into(), Way::Stream);
+            }
+        }
+    }
+
+    fn count(&mut self, node: usize, to: &[usize], message: &Message) {
+        if !matches!(message, Message::Heartbeat(_) | Message::Cosignature(_)) {
+            let linked = to.iter().filter(|to| self.network.is_linked(node, **to)).count() as u64;
+            *self.network.busy.entry(message.kind()).or_default() += linked;
+        }
+    }
+
+    pub fn transmit(&mut self, from: usize, to: usize, bytes: &Arc<[u8]>, way: Way) {
+        for delay in self.network.arrivals(from, to, bytes, &mut self.random) {
+            self.at(delay, Event::Deliver { from, to, bytes: Arc::clone(bytes), way });
+        }
+    }
+
+    /// Lets a traitor make something up.
+    fn lie<T>(&mut self, node: usize, make: impl FnOnce(&mut dyn Traitor, &mut Lie<'_>) -> T) -> T {
+        let mut traitor = self.traitors.remove(&node).expect("it is one");
+        let live = self.nodes[node].live.as_ref();
+        let mut lie = Lie {
+            world: &self.world,
+            me: node,
+            now: self.now,
+            random: &mut self.random,
+            db: live.map(|live| &live.db),
+            view: live.map_or(0, |live| live.driver.engine().view().0),
+        };
+        let made = make(&mut *traitor, &mut lie);
+        self.traitors.insert(node, traitor);
+        made
+    }
+
+    fn speak_beside(&mut self) {
+        let liars: Vec<usize> = self.traitors.keys().copied().collect();
+        for node in liars.into_iter().filter(|node| self.nodes[*node].live.is_some()).collect::<Vec<_>>() {
+            for bytes in self.lie(node, |traitor, lie| traitor.beside(lie)) {
+                let bytes: Arc<[u8]> = bytes.into();
+                (0..self.nodes.len())
+                    .filter(|to| *to != node)
+                    .for_each(|to| self.transmit(node, to, &bytes, Way::Stream));
+            }
+        }
+        let delay = 100 + self.random.below(400);
+        self.at(delay, Event::Beside);
+    }
+
+    /// As `Ingress` does it: questions are answered from the store, the rest is inspected and goes to the driver, and
+    /// batches to the pool, too.
+    fn deliver(&mut self, from: usize, to: usize, bytes: &[u8]) {
+        let peer = self.world.peer(from);
+        let Some(live) = &self.nodes[to].live else { return };
+        let message = match Message::decode(bytes) {
+            Ok(message) => message,
+            Err(error) => return self.accuse(to, from, &Misbehaviour::new("undecodable", error)),
+        };
+        let answers = answer(&live.db, &live.pool, &message).expect("reads do not fail here");
+        let checked = live.inspector.inspect(peer, message);
+        for answer in answers.into_iter().flatten() {
+            self.send(to, &[from], &answer);
+        }
+        match checked {
+            Err(what) => self.accuse(to, from, &what),
+            Ok(checked) => {
+                let batch = match &checked {
+                    Checked::Batch(batch) => Some(Arc::clone(batch)),
+                    _ => None,
+                };
+                self.drive(to, DriverEvent::From(peer, checked));
+                if let Some(batch) = batch {
+                    self.admit(to, &batch, Origin::Gossip);
+                }
+            }
+        }
+    }
+
+    fn deliver_batch(&mut self, from: usize, to: usize, bytes: &Arc<[u8]>) {
+        if self.nodes[to].live.is_none() {
+            return;
+        }
+        let batch = match Batch::decode(bytes.to_vec()) {
+            Ok(batch) => Arc::new(batch),
+            Err(error) => return self.accuse(to, from, &Misbehaviour::new("malformed_batch", error)),
+        };
+        self.drive(to, DriverEvent::From(self.world.peer(from), Checked::Heard));
+        match self.admit(to, &batch, Origin::Gossip) {
+            Some((_, Verdict::New)) => self.flood(to, Some(from), bytes),
+            Some((_, Verdict::Bad(refusal))) => {
+                self.accuse(to, from, &Misbehaviour::new("inadmissible_batch", refusal));
+            }
+            _ => {}
+        }
+    }
+
+    fn flood(&mut self, from: usize, but: Option<usize>, bytes: &Arc<[u8]>) {
+        let others = (0..self.nodes.len()).filter(|to| *to != from && Some(*to) != but);
+        others.for_each(|to| self.transmit(from, to, bytes, Way::Gossip));
+    }
+
+    /// Offers a batch to a node's pool; `None` where the node is down, or falls.
+    pub fn admit(
+        &mut self,
+        node: usize,
+        batch: &Arc<Batch>,
+        origin: Origin,
+    ) -> Option<(Result<Admitted, SubmitError>, Verdict)> {
+        let live = self.nodes[node].live.as_ref()?;
+        live.set_clock(self.now);
+        let answer = live.admission.admit(&[(Arc::clone(batch), origin)]).pop()?;
+        let verdict = live.admission.verdict(batch, answer.clone());
+        for (batch, origin) in live.take_news() {
+            if origin == Origin::Submitted {
+                self.flood(node, None, &Arc::from(batch.bytes().as_ref()));
+            }
+            self.drive(node, DriverEvent::Pooled);
+        }
+        if let Err(SubmitError::Storage(error)) = answer {
+            if self.nodes[node].live.is_some() {
+                self.survives(node, Err(DriverError::Storage(error)), 0);
+            }
+            return None;
+        }
+        self.nodes[node].live.as_ref().map(|_| (answer, verdict))
+    }
+
+    /// Only those who lie are ever named, and those whose clocks are apart: two that are each right enough may be further
+    /// from each other than a block may be from a voter.
+    fn accuse(&mut self, by: usize, peer: usize, what: &Misbehaviour) {
+        if !self.is_honest(by) {
+            return;
+        }
+        let innocent = self.is_honest(peer) && what.kind != "dated_ahead";
+        assert!(!innocent, "at {}: node {by} names the honest node {peer}: {what}", self.now);
+        *self.named.entry((peer, what.kind)).or_default() += 1;
+    }
+
+    fn second(&mut self) {
+        (0..self.nodes.len()).for_each(|node| self.relink(node));
+        for (number, node) in self.nodes.iter().enumerate() {
+            if let Some(live) = &node.live {
+                self.watch.look_closely(number, live, &self.clients);
+            }
+        }
+        if self.chance(30) {
+            let node = self.any_node();
+            self.check_a_receipt(node);
+        }
+        self.at(1000, Event::Second);
+    }
+
+    /// Tells both ends where a connection came or went.
+    fn relink(&mut self, node: usize) {
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            let up = self.nodes[node].live.is_some() && self.nodes[other].live.is_some();
+            let Some(up) = self.network.relink(node, other, up) else { continue };
+            for (at, peer) in [(node, other), (other, node)] {
+                let peer = self.world.peer(peer);
+                let event = if up { DriverEvent::Connected(peer) } else { DriverEvent::Disconnected(peer) };
+                self.drive(at, event);
+            }
+        }
+    }
+
+    pub fn describe(&self) -> String {
+        let line = |(number, node): (usize, &Node)| match &node.live {
+            None => format!("node {number}: down\n"),
+            Some(live) => format!("node {number}: pool {:?} {:?}\n", live.pool.size(), live.driver),
+        };
+        let traitors: Vec<_> = self.traitors.iter().map(|(node, t)| (*node, t.name())).collect();
+        let nodes: String = self.nodes.iter().enumerate().map(line).collect();
+        format!("at {}, traitors {traitors:?}, network busy with {:?}\n{nodes}", self.now, self.network.busy)
+    }
+}

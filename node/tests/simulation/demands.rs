@@ -1,0 +1,108 @@
+//! What must come to be once all faults have ended.
+
+use markstein_node::{
+    ledger::State,
+    storage::{
+        Read,
+        tables::{Outcome, Outcomes},
+    },
+};
+
+use crate::{cluster::Cluster, node::Live};
+
+/// All is decided within this time after the faults, in milliseconds.
+const PATIENCE: u64 = 150_000;
+/// What is still under way then ends.
+const CALM: u64 = 20_000;
+/// A silent interval, and a bit.
+const WATCHED: u64 = 70_000;
+/// Bytes a second on a link of a network with nothing to do.
+const IDLE_MAX: u64 = 2_000;
+
+impl Cluster {
+    /// Runs until everything is decided everywhere.
+    pub fn demand_progress(&mut self) {
+        let until = self.now + PATIENCE;
+        assert!(self.run(until, Self::is_settled), "no progress after healing\n{}", self.describe());
+        self.demand_all();
+    }
+
+    pub fn live(&self, node: usize) -> &Live {
+        self.nodes[node].live.as_ref().expect("all are up")
+    }
+
+    /// Whether all nodes are at one height, under a checkpoint, with nothing left to decide.
+    fn is_settled(&self) -> bool {
+        let height = self.watch.agreement.height();
+        (0..self.nodes.len()).all(|node| {
+            let Some(live) = &self.nodes[node].live else { return false };
+            let tip = live.driver.state().tip();
+            let covered = live.finality.checkpoint().is_some_and(|counted| counted.size == tip.size);
+            tip.height.0 == height && covered && live.pool.size().batches == 0
+        })
+    }
+
+    /// What was accepted is final everywhere, in one place, or refused where it was accepted; what was acknowledged is
+    /// there; and every node gives receipts.
+    fn demand_all(&mut self) {
+        let acknowledged = self.watch.acknowledged.size();
+        for node in 0..self.nodes.len() {
+            let live = self.nodes[node].live.as_ref().expect("all are up");
+            assert!(
+                live.driver.state().tip().size.0 >= acknowledged,
+                "node {node} lacks what was acknowledged"
+            );
+            self.watch.look_closely(node, live, &self.clients);
+        }
+        for (number, one) in self.clients.submissions.iter().enumerate() {
+            let outcomes: Vec<_> = (0..self.nodes.len())
+                .map(|node| self.live(node).db.get::<Outcomes>(&one.id.0).unwrap())
+                .collect();
+            let first_final = outcomes.iter().flatten().find(|o| matches!(o, Outcome::Final { .. }));
+            if let Some(first) = first_final {
+                assert!(outcomes.iter().all(|o| o.as_ref() == Some(first)), "batch {number}: {outcomes:?}");
+            }
+            for node in one.accepted.iter().copied() {
+                let refused = matches!(outcomes[node], Some(Outcome::Refused { .. }));
+                assert!(
+                    outcomes[node].is_some() && (one.late || !refused),
+                    "batch {number}, accepted by node {node}, is {:?}",
+                    outcomes[node]
+                );
+            }
+        }
+        let numbers = 0..self.clients.submissions.len();
+        let final_one = numbers
+            .rev()
+            .find(|number| self.watch.once.height(&self.clients.submissions[*number].id).is_some());
+        let node = self.any_node();
+        if let Some(number) = final_one {
+            assert!(self.check_receipt(node, number), "node {node} has no receipt for batch {number}");
+        }
+    }
+
+    /// A network with nothing to do says and writes next to nothing.
+    pub fn demand_silence(&mut self) {
+        self.run(self.now + CALM, |_| false);
+        self.network.busy.clear();
+        self.network.sent.clear();
+        let written: Vec<u64> = self.nodes.iter().map(|node| node.disk.written()).collect();
+        let height = self.watch.agreement.height();
+        self.run(self.now + WATCHED, |_| false);
+        self.network.busy.retain(|_, count| *count > 0);
+        assert!(self.network.busy.is_empty(), "an idle network says something\n{}", self.describe());
+        for (number, node) in self.nodes.iter().enumerate() {
+            assert_eq!(node.disk.written(), written[number], "node {number} is idle and writes");
+        }
+        assert_eq!(self.watch.agreement.height(), height, "an idle network cuts blocks");
+        for (link, bytes) in &self.network.sent {
+            let rate = bytes * 1000 / WATCHED;
+            assert!(rate < IDLE_MAX, "idle link {link:?} carries {rate} bytes a second");
+        }
+    }
+
+    /// Whether this node votes.
+    pub fn is_voting(&self, node: usize) -> bool {
+        self.live(node).driver.engine().is_voting()
+    }
+}

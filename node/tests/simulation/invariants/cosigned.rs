@@ -1,0 +1,30 @@
+//! No authority cosigns a log smaller than one it cosigned before, over all its lives.
+
+use std::collections::BTreeSet;
+
+use markstein_node::messages::Message;
+
+/// For each authority all its lines, and the largest size of them.
+pub struct Cosigned(Vec<(BTreeSet<String>, u64)>);
+
+impl Cosigned {
+    pub fn new(authorities: usize) -> Self {
+        Self(vec![(BTreeSet::new(), 0); authorities])
+    }
+
+    pub fn said(&mut self, node: usize, message: &Message) {
+        let Message::Cosignature(lines) = message else { return };
+        if lines.authority as usize != node {
+            return; // passed on, and counted when they were first said
+        }
+        let (all, largest) = &mut self.0[node];
+        if all.insert(lines.lines.clone()) {
+            assert!(
+                lines.size.0 >= *largest,
+                "authority {node} cosigns {} leaves after {largest}",
+                lines.size
+            );
+            *largest = lines.size.0;
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! A batch that any node reports as refused is on no chain, and never comes to be.
+
+use std::collections::BTreeMap;
+
+use markstein_node::storage::{
+    Db, Read,
+    tables::{Outcome, Outcomes},
+};
+use markstein_proto::BatchId;
+
+use super::Once;
+use crate::clients::Clients;
+
+#[derive(Default)]
+pub struct Refused {
+    by: BTreeMap<BatchId, usize>,
+}
+
+impl Refused {
+    pub fn look(&mut self, node: usize, db: &Db, clients: &Clients, placed: &Once) {
+        for submission in &clients.submissions {
+            let outcome = db.get::<Outcomes>(&submission.id.0).unwrap();
+            if matches!(outcome, Some(Outcome::Refused { .. })) {
+                self.by.entry(submission.id).or_insert(node);
+            }
+        }
+        for (id, node) in &self.by {
+            let height = placed.height(id);
+            assert_eq!(height, None, "batch {id} was refused on node {node}, and is in a block");
+        }
+    }
+}

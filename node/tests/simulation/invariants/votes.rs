@@ -1,0 +1,78 @@
+//! No honest authority signs two different votes of a kind in a view, nor finalize and nullify in one, over all its
+//! lives. All votes on the wire are looked at: alone, in proposals, in certificates and in memories.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use markstein_node::messages::Message;
+use markstein_proto::consensus::{Ballot, Certificate, Subject, Vote};
+
+#[derive(Default)]
+pub struct Votes {
+    cast: BTreeMap<(u32, u64, u8), Subject>,
+    /// Who may do anything.
+    pub traitors: BTreeSet<u32>,
+    /// Whose journal was rolled back, and the newest view they voted in before.
+    forgot: BTreeMap<u32, u64>,
+}
+
+const NULLIFY: u8 = 1;
+const FINALIZE: u8 = 2;
+
+impl Votes {
+    pub fn said(&mut self, node: usize, message: &Message) {
+        match message {
+            Message::Vote(vote) => self.vote(node, vote),
+            Message::Certificate(certificate) => self.certificate(certificate),
+            Message::Proposal(proposal) => {
+                self.vote(node, &proposal.vote);
+                let certificates = proposal.parent.iter().chain(&proposal.nullifications);
+                certificates.for_each(|certificate| self.certificate(certificate));
+            }
+            Message::Memory { finalization, votes } => {
+                finalization.iter().for_each(|certificate| self.certificate(certificate));
+                votes.iter().for_each(|vote| self.cast(vote.signer, vote.subject));
+            }
+            _ => {}
+        }
+    }
+
+    /// This authority's journal is rolled back: it says nothing new where it voted before. Tells the newest view it
+    /// voted in.
+    pub fn forget(&mut self, authority: u32) -> u64 {
+        let of = (authority, 0, 0)..=(authority, u64::MAX, u8::MAX);
+        let newest = self.cast.range(of).next_back().map_or(0, |((_, view, _), _)| *view);
+        self.forgot.insert(authority, newest);
+        newest
+    }
+
+    fn vote(&mut self, node: usize, vote: &Vote) {
+        assert_eq!(vote.signer as usize, node, "node {node} passes on a vote of another");
+        self.cast(vote.signer, vote.subject);
+    }
+
+    fn certificate(&mut self, certificate: &Certificate) {
+        certificate.signatures.iter().for_each(|(signer, _)| self.cast(*signer, certificate.subject));
+    }
+
+    fn cast(&mut self, signer: u32, subject: Subject) {
+        if self.traitors.contains(&signer) {
+            return;
+        }
+        let (view, kind) = (subject.view.0, kind(&subject.ballot));
+        let known = self.cast.contains_key(&(signer, view, kind));
+        let is_free = self.forgot.get(&signer).is_none_or(|newest| view > *newest);
+        assert!(known || is_free, "authority {signer} forgot, and votes again: {subject:?}");
+        let first = *self.cast.entry((signer, view, kind)).or_insert(subject);
+        assert_eq!(first, subject, "authority {signer} voted twice in one view");
+        let has = |kind| self.cast.contains_key(&(signer, view, kind));
+        assert!(!(has(NULLIFY) && has(FINALIZE)), "authority {signer} nullified and finalised view {view}");
+    }
+}
+
+const fn kind(ballot: &Ballot) -> u8 {
+    match ballot {
+        Ballot::Notarize(_) => 0,
+        Ballot::Nullify => NULLIFY,
+        Ballot::Finalize(_) => FINALIZE,
+    }
+}

@@ -1,0 +1,79 @@
+//! The virtual network: bytes on their way between nodes, and what happens to them there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::support::random::Random;
+
+/// What a frame has around its bytes.
+const FRAME: u64 = 4;
+
+/// Messages go by streams between two nodes; batches are flooded, as by gossipsub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Stream,
+    Gossip,
+}
+
+pub struct Network {
+    /// Percent lost, and duplicated.
+    pub loss: u64,
+    pub duplicates: u64,
+    /// Longest delay.
+    pub delay: u64,
+    /// From whom nothing comes through to whom.
+    pub cut: BTreeSet<(usize, usize)>,
+    /// Who is connected, smaller number first.
+    links: BTreeSet<(usize, usize)>,
+    /// Bytes sent from one to another.
+    pub sent: BTreeMap<(usize, usize), u64>,
+    /// Messages that a network with nothing to do does not send, by kind.
+    pub busy: BTreeMap<&'static str, u64>,
+}
+
+impl Network {
+    pub const fn new() -> Self {
+        Self {
+            loss: 0,
+            duplicates: 0,
+            delay: 20,
+            cut: BTreeSet::new(),
+            links: BTreeSet::new(),
+            sent: BTreeMap::new(),
+            busy: BTreeMap::new(),
+        }
+    }
+
+    pub fn is_linked(&self, one: usize, other: usize) -> bool {
+        self.links.contains(&(one.min(other), one.max(other)))
+    }
+
+    /// Connects and disconnects two nodes; tells whether that was news. Where one direction works, a connection stays:
+    /// nobody notices for a while.
+    pub fn relink(&mut self, one: usize, other: usize, up: bool) -> Option<bool> {
+        let works = up && !(self.cut.contains(&(one, other)) && self.cut.contains(&(other, one)));
+        let pair = (one.min(other), one.max(other));
+        let changed = if works { self.links.insert(pair) } else { self.links.remove(&pair) };
+        changed.then_some(works)
+    }
+
+    /// After which delays something arrives: nothing if never.
+    pub fn arrivals(&mut self, from: usize, to: usize, bytes: &Arc<[u8]>, random: &mut Random) -> Vec<u64> {
+        if !self.is_linked(from, to) {
+            return Vec::new();
+        }
+        *self.sent.entry((from, to)).or_default() += bytes.len() as u64 + FRAME;
+        if self.cut.contains(&(from, to)) || random.below(100) < self.loss {
+            return Vec::new();
+        }
+        let copies = 1 + u64::from(random.below(100) < self.duplicates);
+        (0..copies).map(|_| 1 + random.below(self.delay)).collect()
+    }
+
+    pub fn heal(&mut self) {
+        self.cut.clear();
+        (self.loss, self.duplicates, self.delay) = (0, 0, 20);
+    }
+}

@@ -1,0 +1,242 @@
+//! One simulated node: the real driver, pool and inspector, on a store in memory.
+
+use std::{
+    mem,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use markstein_consensus::{Now, Timing};
+use markstein_node::{
+    clock::Clock,
+    driver::{Audience, Driver, DriverError, Event, Hands, Inspector, Outbox, Parts},
+    finality::{Finality, finality},
+    ledger::{Cosigner, FinalState, Rules, counted_checkpoint, init},
+    messages::Message,
+    metrics::Metrics,
+    network_view::NetworkView,
+    peer::{Misbehaviour, Peer},
+    pool::{self, Admission, Announce, Origin, Pool},
+    shutdown::StopSignal,
+    storage::Db,
+};
+use markstein_proto::{Batch, Genesis, LedgerId, SecretKey, TimeMs, receipt::TrustRoot};
+
+use crate::{
+    disk::Disk,
+    support::{LIMITS, START, genesis_of, key},
+};
+
+/// What all nodes share.
+pub struct World {
+    pub genesis: Genesis,
+    pub ledger: LedgerId,
+    pub trust: TrustRoot,
+    pub rules: Rules,
+    /// Authorities; observers come after them.
+    pub n: usize,
+}
+
+impl World {
+    pub fn new(n: usize) -> Self {
+        let genesis = genesis_of(u8::try_from(n).unwrap());
+        let (ledger, rules) = (genesis.ledger_id(), Rules::new(&genesis));
+        Self { trust: TrustRoot::new(genesis.clone()), genesis, ledger, rules, n }
+    }
+
+    /// f: how many authorities may be faulty.
+    pub const fn faulty_max(&self) -> usize {
+        (self.n - 1) / 3
+    }
+
+    pub fn peer(&self, node: usize) -> Peer {
+        let number = node as u32;
+        if node < self.n { Peer::Authority(number) } else { Peer::Observer(number - self.n as u32) }
+    }
+
+    pub const fn node(&self, peer: Peer) -> usize {
+        match peer {
+            Peer::Authority(number) => number as usize,
+            Peer::Observer(number) => self.n + number as usize,
+        }
+    }
+
+    /// The key number `field` of an authority, counted from 1 in the order of its fields.
+    pub fn key(&self, node: usize, field: u8) -> SecretKey {
+        key(20 * u8::try_from(node).unwrap() + field)
+    }
+}
+
+/// What a driver said, kept until it returns.
+pub enum Said {
+    To(Peer, Message),
+    Many(Audience, Message),
+    Accused(Peer, Misbehaviour),
+}
+
+/// What came into a pool.
+pub type News = Vec<(Arc<Batch>, Origin)>;
+
+#[derive(Default)]
+struct Mouth(Mutex<Vec<Said>>);
+
+struct Voice(Arc<Mouth>);
+
+impl Outbox for Voice {
+    fn send(&self, to: Peer, message: Message) {
+        self.0.0.lock().unwrap().push(Said::To(to, message));
+    }
+
+    fn broadcast(&self, to: Audience, message: Message) {
+        self.0.0.lock().unwrap().push(Said::Many(to, message));
+    }
+
+    fn misbehaved(&self, peer: Peer, what: Misbehaviour) {
+        self.0.0.lock().unwrap().push(Said::Accused(peer, what));
+    }
+}
+
+#[derive(Debug, Default)]
+struct Herald(Mutex<News>);
+
+impl Announce for Herald {
+    fn pooled(&self, batch: &Arc<Batch>, origin: Origin) {
+        self.0.lock().unwrap().push((Arc::clone(batch), origin));
+    }
+}
+
+#[derive(Debug, Default)]
+struct SimClock(AtomicU64);
+
+impl Clock for SimClock {
+    fn now(&self) -> TimeMs {
+        TimeMs(self.0.load(Ordering::Relaxed))
+    }
+}
+
+pub struct Node {
+    pub disk: Arc<Disk>,
+    pub live: Option<Live>,
+    /// Its clock minus the true time.
+    pub skew: i64,
+    /// When it is woken next.
+    pub wake: Option<u64>,
+}
+
+/// A node that runs.
+pub struct Live {
+    pub driver: Driver,
+    pub admission: Admission,
+    pub pool: Pool,
+    pub finality: Finality,
+    pub inspector: Arc<Inspector>,
+    pub db: Db,
+    _mailbox: pool::Mailbox,
+    clock: Arc<SimClock>,
+    mouth: Arc<Mouth>,
+    herald: Arc<Herald>,
+    started: u64,
+    skew: i64,
+}
+
+impl Node {
+    pub fn new(world: &World, skew: i64) -> Self {
+        let disk = Arc::new(Disk::new());
+        init(&Db::new(disk.clone()), &world.genesis).unwrap();
+        Self { disk, live: None, skew, wake: None }
+    }
+
+    /// Starts it on what its disk holds.
+    pub fn start(&mut self, world: &World, number: usize, now: u64) -> Result<(), DriverError> {
+        let (db, genesis) = (Db::new(self.disk.clone()), &world.genesis);
+        let state = FinalState::load(&db)?;
+        let clock = Arc::new(SimClock::default());
+        let checkpoint = counted_checkpoint(&db, &state, &genesis.origin)?;
+        let (publisher, finality) = finality(state.clone(), checkpoint, StopSignal::new());
+        let herald = Arc::new(Herald::default());
+        let (pool, admission, mailbox) = pool::open(
+            &db,
+            world.rules.clone(),
+            LIMITS,
+            finality.clone(),
+            Arc::<SimClock>::clone(&clock),
+            Arc::<Herald>::clone(&herald),
+        )?;
+        let me = (number < world.n).then_some(number as u32);
+        let inspector = Arc::new(Inspector::new(world.ledger, &genesis.authorities, me));
+        let mouth = Arc::new(Mouth::default());
+        let parts = Parts {
+            ledger: world.ledger,
+            origin: genesis.origin.clone(),
+            rules: world.rules.clone(),
+            state,
+            pool: pool.clone(),
+            publisher,
+            hands: me.map(|number| hands(world, number)),
+            outbox: Box::new(Voice(Arc::clone(&mouth))),
+            inspector: Arc::clone(&inspector),
+            view: NetworkView::default(),
+            metrics: Arc::new(Metrics::default()),
+            timing: Timing::default(),
+            recosign: genesis.parameters.recosign_interval_ms,
+        };
+        let at = Now { tick: 0, clock: clock_of(now, self.skew) };
+        clock.0.store(at.clock.0, Ordering::Relaxed);
+        let driver = Driver::start(parts, at)?;
+        self.live = Some(Live {
+            driver,
+            admission,
+            pool,
+            finality,
+            inspector,
+            db,
+            _mailbox: mailbox,
+            clock,
+            mouth,
+            herald,
+            started: now,
+            skew: self.skew,
+        });
+        Ok(())
+    }
+}
+
+impl Live {
+    pub fn handle(&mut self, now: u64, event: Event) -> Result<(), DriverError> {
+        let at = self.set_clock(now);
+        self.driver.handle(at, event)
+    }
+
+    /// Sets the clock that the pool reads, too.
+    pub fn set_clock(&self, now: u64) -> Now {
+        let clock = clock_of(now, self.skew);
+        self.clock.0.store(clock.0, Ordering::Relaxed);
+        Now { tick: now - self.started, clock }
+    }
+
+    /// When it wants to be woken, in the simulation's time.
+    pub fn next_tick(&self) -> u64 {
+        self.started + self.driver.next_tick()
+    }
+
+    pub fn take_said(&self) -> Vec<Said> {
+        mem::take(&mut self.mouth.0.lock().unwrap())
+    }
+
+    pub fn take_news(&self) -> News {
+        mem::take(&mut self.herald.0.lock().unwrap())
+    }
+}
+
+fn clock_of(now: u64, skew: i64) -> TimeMs {
+    TimeMs((START + now).saturating_add_signed(skew))
+}
+
+fn hands(world: &World, number: u32) -> Hands {
+    let (genesis, node) = (&world.genesis, number as usize);
+    let (cosigner, log) = (world.key(node, 2), world.key(node, 3));
+    let cosigner = Cosigner::new(&genesis.origin, &genesis.authorities, number, cosigner, log);
+    Hands { number, consensus: world.key(node, 1), cosigner }
+}

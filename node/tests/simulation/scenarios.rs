@@ -1,0 +1,195 @@
+//! What is done to a cluster.
+
+use std::{
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+};
+
+use markstein_node::{
+    ledger::State,
+    storage::{
+        Read,
+        tables::{Meta, MetaKey},
+    },
+};
+
+use crate::{
+    cluster::{Cluster, Event},
+    support::HOUR,
+    traitors::{self, Traitor},
+};
+
+/// Runs a scenario for each seed; one that fails says how to run it again.
+pub fn each_seed(test: &str, count: u64, mut scenario: impl FnMut(u64)) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
+    let first = number("MARKSTEIN_FIRST_SEED").unwrap_or(0);
+    for seed in first..first + number("MARKSTEIN_SEEDS").unwrap_or(count) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scenario(seed))) {
+            eprintln!(
+                "\nAgain: MARKSTEIN_FIRST_SEED={seed} MARKSTEIN_SEEDS=1 cargo test --release -p markstein-node \
+                 --test simulation {test}\n"
+            );
+            resume_unwind(panic);
+        }
+    }
+}
+
+/// How long faults go on, in milliseconds.
+const STORM: u64 = 20_000;
+
+/// Crashes, power cuts, loss and partitions under load, with an observer, and now and then a wrong clock.
+pub fn storm(seed: u64, n: usize) {
+    let mut cluster = Cluster::new(seed, n, 1);
+    weather(&mut cluster);
+    cluster.demand_silence();
+}
+
+/// The same with as many traitors as may be, of any kinds.
+pub fn storm_with_traitors(seed: u64, n: usize) {
+    let mut cluster = Cluster::new(seed, n, 1);
+    for _ in 0..cluster.world.faulty_max() {
+        let mut kinds = traitors::all();
+        let kind = cluster.random.below(kinds.len() as u64) as usize;
+        let node = cluster.random.below(n as u64) as usize;
+        betray(&mut cluster, node, kinds.swap_remove(kind));
+    }
+    weather(&mut cluster);
+}
+
+fn weather(cluster: &mut Cluster) {
+    if cluster.traitors.is_empty() && cluster.chance(20) {
+        let node = cluster.any_node();
+        cluster.mistime(node);
+    }
+    cluster.start_all();
+    cluster.network.duplicates = 5;
+    cluster.network.loss = cluster.random.below(10);
+    for _ in 0..30 {
+        let delay = cluster.random.below(STORM);
+        cluster.plan_submission(delay);
+    }
+    let delay = cluster.random.below(1500);
+    cluster.at(delay, Event::Chaos);
+    cluster.run(cluster.now + STORM, |_| false);
+    cluster.heal();
+    cluster.plan_submission(1);
+    cluster.demand_progress();
+}
+
+fn betray(cluster: &mut Cluster, node: usize, traitor: Box<dyn Traitor>) {
+    if cluster.traitors.is_empty() {
+        cluster.at(100, Event::Beside);
+    }
+    cluster.traitors.insert(node, traitor);
+    cluster.watch.votes.traitors.insert(node as u32);
+}
+
+/// One traitor among honest nodes, one of which is away for a while: they go on, and name it. Gives the kinds.
+pub fn traitor(seed: u64, n: usize, traitor: Box<dyn Traitor>) -> BTreeSet<&'static str> {
+    let mut cluster = Cluster::new(seed, n, 1);
+    let node = (seed % n as u64) as usize;
+    betray(&mut cluster, node, traitor);
+    cluster.start_all();
+    for step in 0..12 {
+        cluster.plan_submission(2000 + 700 * step);
+    }
+    let start = cluster.now;
+    cluster.run(start + 3000, |_| false);
+    let away = (node + 1) % n;
+    cluster.crash(away);
+    cluster.run(start + 8000, |_| false);
+    cluster.start(away);
+    cluster.run(start + 14_000, |_| false);
+    cluster.demand_progress();
+    cluster.named.keys().filter(|(named, _)| *named == node).map(|(_, kind)| *kind).collect()
+}
+
+/// Everybody loses power right after a submission was accepted, and comes back soon, or after more than a day: what was
+/// accepted becomes final, or is refused as too old.
+pub fn outage(seed: u64, n: usize) {
+    let mut cluster = Cluster::new(seed, n, 1);
+    cluster.start_all();
+    cluster.plan_submission(1);
+    cluster.demand_progress();
+    let spread = 1 + cluster.random.below(60);
+    for _ in 0..5 {
+        let delay = 1 + cluster.random.below(spread);
+        cluster.plan_submission(delay);
+    }
+    cluster.run(cluster.now + spread, |_| false);
+    let is_long = cluster.chance(50);
+    let all = 0..cluster.nodes.len();
+    all.for_each(|node| cluster.crash(node));
+    cluster.run(cluster.now + if is_long { 25 * HOUR } else { 3000 }, |_| false);
+    cluster.clients.submissions.iter_mut().for_each(|one| one.late |= is_long);
+    cluster.start_all();
+    cluster.demand_progress();
+    cluster.demand_silence();
+}
+
+/// A node that was away for many blocks catches up, and its power goes at any commit of that, again and again.
+pub fn catch_up(seed: u64, n: usize) {
+    let mut cluster = Cluster::new(seed, n, 1);
+    cluster.start_all();
+    let (away, blocks) = (cluster.any_node(), 50 + cluster.random.below(25));
+    let keeps = cluster.random.below(4);
+    cluster.run(cluster.now + keeps * 500, |_| false);
+    cluster.crash(away);
+    let present = (0..cluster.nodes.len()).find(|node| *node != away).unwrap_or(0);
+    (0..blocks).for_each(|step| cluster.plan_submission_to(vec![(present, 0)], 500 + 120 * step));
+    cluster.run(cluster.now + 1500 + 120 * blocks, |_| false);
+    if cluster.watch.agreement.height() <= 16 {
+        return; // no more than is asked for at once: the storm of this seed made few blocks
+    }
+    let disk = Arc::clone(&cluster.nodes[away].disk);
+    for _ in 0..6 {
+        let (commits, taken) = (cluster.random.below(12), cluster.chance(50));
+        cluster.start(away);
+        disk.fail_after(commits, taken);
+        cluster.network.loss = cluster.random.below(20);
+        let span = 500 + cluster.random.below(3000);
+        cluster.run(cluster.now + span, |_| false);
+    }
+    cluster.heal();
+    cluster.demand_progress();
+    cluster.demand_silence();
+}
+
+/// An authority's disk is put back to an older copy after it voted, without a quorum: it never votes again where it
+/// voted before, and follows. Gives whether it knows that it forgot.
+pub fn restored_copy(seed: u64, n: usize) -> bool {
+    let mut cluster = Cluster::new(seed, n, 1);
+    let node = (seed % n as u64) as usize;
+    cluster.start_all();
+    cluster.plan_submission(1);
+    cluster.demand_progress();
+    let copy = cluster.nodes[node].disk.copy();
+    cluster.plan_submission(1);
+    cluster.run(cluster.now + 2000, |_| false);
+    // Some only listen, so that nothing becomes final, and all know what this node says.
+    let silent: Vec<usize> = (1..=cluster.world.faulty_max() + 1).map(|step| (node + step) % n).collect();
+    let all = cluster.nodes.len();
+    let cuts = silent.iter().flat_map(|from| (0..all).map(move |to| (*from, to)));
+    cluster.network.cut = cuts.filter(|(_, to)| !silent.contains(to)).collect();
+    cluster.plan_submission_to(vec![(node, 0)], 1);
+    cluster.run(cluster.now + 4000, |_| false);
+    let newest = cluster.watch.votes.forget(node as u32);
+    let last_final = cluster.live(node).driver.state().tip().view.0;
+    if newest <= last_final {
+        return false; // it had no turn to say anything that is not decided
+    }
+    cluster.crash(node);
+    cluster.nodes[node].disk = Arc::new(copy);
+    cluster.network.heal();
+    cluster.start(node);
+    // What it accepted is lost with its disk, unless others have it.
+    cluster.clients.submissions.iter_mut().for_each(|one| {
+        one.accepted.remove(&node);
+    });
+    cluster.demand_progress();
+    let live = cluster.live(node);
+    let forgot = live.db.contains::<Meta>(&MetaKey::Amnesia).unwrap();
+    assert_eq!(forgot, !cluster.is_voting(node), "who forgot does not vote");
+    forgot
+}

@@ -1,0 +1,133 @@
+//! A faulty authority that proposes blocks no honest one would, each rightly signed.
+
+use markstein_node::{
+    messages::Message,
+    storage::{Read, tables::BatchAt},
+};
+use markstein_proto::{
+    BatchId, Hash, TimeMs, View,
+    consensus::{Ballot, Proposal},
+};
+
+use super::{Lie, Traitor};
+
+/// What is wrong with its blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// They name a batch that nobody has.
+    MissingBatch,
+    /// The log root is not that of the batches.
+    WrongRoot,
+    /// The status root is another.
+    WrongStatus,
+    /// The parent is one that nobody knows.
+    UnknownParent,
+    /// The parent is one that is final for long.
+    OldParent,
+    /// One batch twice.
+    Twice,
+    /// A batch that is in the ledger.
+    Again,
+    /// Not later than the parent.
+    BeforeParent,
+    /// Of the future.
+    Ahead,
+    /// Of the past.
+    Behind,
+    /// Some get one block, some another.
+    TwoBlocks,
+}
+
+impl Fault {
+    pub const ALL: [Self; 11] = [
+        Self::MissingBatch,
+        Self::WrongRoot,
+        Self::WrongStatus,
+        Self::UnknownParent,
+        Self::OldParent,
+        Self::Twice,
+        Self::Again,
+        Self::BeforeParent,
+        Self::Ahead,
+        Self::Behind,
+        Self::TwoBlocks,
+    ];
+}
+
+pub struct Builder {
+    fault: Fault,
+}
+
+impl Builder {
+    pub const fn new(fault: Fault) -> Self {
+        Self { fault }
+    }
+
+    /// Its block instead of the honest one; `None` where it has no opportunity.
+    fn spoil(&self, lie: &mut Lie<'_>, to: usize, honest: &Proposal) -> Option<Proposal> {
+        let mut bad = honest.clone();
+        let header = &mut bad.header;
+        match self.fault {
+            Fault::MissingBatch => {
+                let named = Hash(lie.bytes(32).try_into().unwrap());
+                bad.batches.push((BatchId(named), named));
+            }
+            Fault::WrongRoot => header.root_before = Hash([1; 32]),
+            Fault::WrongStatus => header.status_root = Hash([2; 32]),
+            Fault::UnknownParent => header.parent = Hash([3; 32]),
+            Fault::OldParent => {
+                header.parent = lie.world.genesis.block_id();
+                header.height.0 = 1;
+            }
+            Fault::Twice => bad.batches.push(*bad.batches.first()?),
+            Fault::Again => {
+                let (_, old) = lie.db?.range_reverse::<BatchAt>(..).next()?.unwrap();
+                bad.batches.push((BatchId(old), Hash([4; 32])));
+            }
+            Fault::BeforeParent => header.time = TimeMs(1),
+            Fault::Ahead => header.time.0 += 60_000,
+            Fault::Behind => header.time.0 -= 60_000,
+            Fault::TwoBlocks if to.is_multiple_of(2) => header.time.0 += 1,
+            Fault::TwoBlocks => {}
+        }
+        let (View(view), block) = (header.view, bad.block_id());
+        bad.vote = lie.vote(view, Ballot::Notarize(block));
+        Some(bad)
+    }
+}
+
+impl Traitor for Builder {
+    fn name(&self) -> &'static str {
+        match self.fault {
+            Fault::MissingBatch => "builder of missing batches",
+            Fault::WrongRoot => "builder of wrong roots",
+            Fault::WrongStatus => "builder of wrong status roots",
+            Fault::UnknownParent => "builder on unknown parents",
+            Fault::OldParent => "builder on old parents",
+            Fault::Twice => "builder of one batch twice",
+            Fault::Again => "builder of final batches",
+            Fault::BeforeParent => "builder before the parent",
+            Fault::Ahead => "builder in the future",
+            Fault::Behind => "builder in the past",
+            Fault::TwoBlocks => "builder of two blocks",
+        }
+    }
+
+    /// A parent that is unknown, or known and old, a batch that never comes and a slow clock may all be bad luck.
+    fn kinds(&self) -> &'static [&'static str] {
+        match self.fault {
+            Fault::WrongRoot | Fault::WrongStatus | Fault::Twice | Fault::BeforeParent => &["invalid_block"],
+            Fault::Ahead => &["dated_ahead"],
+            Fault::TwoBlocks => &["equivocation"],
+            Fault::MissingBatch | Fault::UnknownParent | Fault::OldParent | Fault::Again | Fault::Behind => {
+                &[]
+            }
+        }
+    }
+
+    fn say(&mut self, lie: &mut Lie<'_>, to: usize, message: &Message) -> Vec<Vec<u8>> {
+        let Message::Proposal(honest) = message else { return vec![message.encode()] };
+        let bad = self.spoil(lie, to, honest).map(Box::new);
+        vec![bad.map_or_else(|| message.encode(), |bad| Message::Proposal(bad).encode())]
+    }
+}
