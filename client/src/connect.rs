@@ -17,11 +17,12 @@ use tonic::{
 
 use crate::{
     api::{
-        GetBatchReceiptsRequest, GetGenesisRequest, StatusRequest, StatusResponse, SubmitRequest,
-        anchoring_client::AnchoringClient, batch_state::State, ledger_client::LedgerClient,
+        BatchState, GetBatchReceiptsRequest, GetGenesisRequest, GetReceiptRequest, RecordOfBatch,
+        StatusRequest, StatusResponse, SubmitRequest, WatchRequest, anchoring_client::AnchoringClient,
+        batch_state::State, get_receipt_request::Record, ledger_client::LedgerClient,
         operations_client::OperationsClient, verification_client::VerificationClient,
     },
-    node::{Failure, Node, NodeError, Outcome, ReceiptStream},
+    node::{Failure, Node, NodeError, Outcome, ReceiptStream, Steps, Taken},
 };
 
 /// Longest answer that is read, in bytes: the longest receipt and a little around it.
@@ -30,6 +31,8 @@ const ANSWER_MAX: usize = RECEIPT_MAX + 64 * 1024;
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// Longest text in a node's status, in bytes.
 const STATUS_TEXT_MAX: usize = 1024;
+/// Most things that a node says are not as they should be.
+const CONDITIONS_MAX: usize = 32;
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
 /// Why a node's URL cannot be used.
@@ -163,6 +166,28 @@ impl GrpcNode {
     fn faulty(&self, message: &str) -> NodeError {
         NodeError::new(&self.url, Failure::Faulty, message)
     }
+
+    /// Where the receipts of a final batch cannot be had.
+    fn no_receipt(&self, status: &Status) -> NodeError {
+        match status.code() {
+            // Another node may have said that the batch is final; this one will know it soon.
+            Code::NotFound | Code::FailedPrecondition => {
+                NodeError { kind: Failure::Away, ..self.failure(status) }
+            }
+            _ => self.failure(status),
+        }
+    }
+
+    fn taken(&self, state: Option<BatchState>) -> Result<Taken, NodeError> {
+        match state.and_then(|s| s.state) {
+            Some(State::Accepted(_)) => Ok(Taken::Accepted),
+            Some(State::Final(_)) => Ok(Taken::Decided(Outcome::Final)),
+            Some(State::Refused(refused)) => {
+                Ok(Taken::Decided(Outcome::Refused { reason: refused.reason, message: refused.message }))
+            }
+            Some(State::Unknown(_)) | None => Err(self.faulty("did not say what became of the batch")),
+        }
+    }
 }
 
 impl Node for GrpcNode {
@@ -179,15 +204,11 @@ impl Node for GrpcNode {
         let mut client = AnchoringClient::new(self.channel.clone());
         let request = self.request(SubmitRequest { batch: batch.to_vec() });
         let answer = self.answer(client.submit_and_wait(request)).await?;
-        match answer.state.and_then(|s| s.state) {
-            Some(State::Final(_)) => Ok(Outcome::Final),
-            Some(State::Refused(refused)) => {
-                Ok(Outcome::Refused { reason: refused.reason, message: refused.message })
-            }
-            Some(State::Accepted(_)) => {
+        match self.taken(answer.state)? {
+            Taken::Decided(outcome) => Ok(outcome),
+            Taken::Accepted => {
                 Err(NodeError::new(&self.url, Failure::Away, "accepted the batch, which is not final yet"))
             }
-            Some(State::Unknown(_)) | None => Err(self.faulty("did not say what became of the batch")),
         }
     }
 
@@ -196,13 +217,7 @@ impl Node for GrpcNode {
         let request = GetBatchReceiptsRequest { batch_id: batch.0.0.to_vec(), first };
         // No deadline for the whole stream: what must come in time is each receipt.
         let answer = tokio::time::timeout(self.answer_time, client.get_batch_receipts(request)).await;
-        let answer = answer.map_err(|_| self.late())?.map_err(|status| match status.code() {
-            // Another node may have said that the batch is final; this one will know it soon.
-            Code::NotFound | Code::FailedPrecondition => {
-                NodeError { kind: Failure::Away, ..self.failure(&status) }
-            }
-            _ => self.failure(&status),
-        })?;
+        let answer = answer.map_err(|_| self.late())?.map_err(|status| self.no_receipt(&status))?;
         let node = self.clone();
         Ok(Box::pin(answer.into_inner().timeout(self.answer_time).map(move |item| match item {
             Ok(Ok(response)) => Ok(response.receipt),
@@ -212,12 +227,44 @@ impl Node for GrpcNode {
     }
 }
 
+impl Steps for GrpcNode {
+    async fn accept(&self, batch: Bytes) -> Result<Taken, NodeError> {
+        let mut client = AnchoringClient::new(self.channel.clone());
+        let request = self.request(SubmitRequest { batch: batch.to_vec() });
+        let answer = self.answer(client.submit(request)).await?;
+        self.taken(answer.state)
+    }
+
+    async fn decided(&self, batch: BatchId) -> Result<Outcome, NodeError> {
+        let mut client = AnchoringClient::new(self.channel.clone());
+        let request = WatchRequest { batch_ids: vec![batch.0.0.to_vec()] };
+        // The decision may take long; that the node is there, HTTP/2's pings tell.
+        let mut states = self.answer(client.watch(request)).await?;
+        while let Some(state) = states.message().await.map_err(|status| self.failure(&status))? {
+            if let Taken::Decided(outcome) = self.taken(Some(state))? {
+                return Ok(outcome);
+            }
+        }
+        Err(NodeError::new(&self.url, Failure::Away, "stopped telling what becomes of a batch"))
+    }
+
+    async fn receipt(&self, batch: BatchId, position: u32) -> Result<Vec<u8>, NodeError> {
+        let mut client = VerificationClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_MAX);
+        let record = Record::OfBatch(RecordOfBatch { batch_id: batch.0.0.to_vec(), position });
+        let request = self.request(GetReceiptRequest { record: Some(record) });
+        let answer = tokio::time::timeout(self.answer_time, client.get_receipt(request)).await;
+        let answer = answer.map_err(|_| self.late())?.map_err(|status| self.no_receipt(&status))?;
+        Ok(answer.into_inner().receipt)
+    }
+}
+
 /// Whether this is no more than a node says of itself: it is shown line by line and text by text.
 fn is_plausible(status: &StatusResponse) -> bool {
-    let texts = [&status.version, &status.origin, &status.node, &status.condition].into_iter();
+    let texts = [&status.version, &status.origin, &status.node].into_iter().chain(&status.conditions);
     let texts = texts.chain(status.authorities.iter().flat_map(|a| [&a.authority_id, &a.name]));
     let hashes = [&status.ledger_id, &status.block_id];
     status.authorities.len() <= AUTHORITIES_MAX
+        && status.conditions.len() <= CONDITIONS_MAX
         && texts.map(String::len).all(|length| length <= STATUS_TEXT_MAX)
         && hashes.iter().all(|hash| hash.len() <= 32)
 }
@@ -360,7 +407,10 @@ mod tests {
         assert!(is_plausible(&status(vec![authority(64); 64])));
         assert!(!is_plausible(&status(vec![authority(70_000)])), "wider than a formatted line can be");
         assert!(!is_plausible(&status(vec![authority(1); 65])));
-        assert!(!is_plausible(&StatusResponse { condition: "x".repeat(5000), ..Default::default() }));
+        let said = |conditions| StatusResponse { conditions, ..Default::default() };
+        assert!(is_plausible(&said(vec!["x".repeat(1000); 32])));
+        assert!(!is_plausible(&said(vec!["x".repeat(5000)])));
+        assert!(!is_plausible(&said(vec!["x".into(); 33])));
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@
 
 pub mod api;
 pub mod batches;
+pub mod bench;
 pub mod connect;
 pub mod entry;
 pub mod hash;

@@ -27,6 +27,31 @@ pub trait Node: Send + Sync + 'static {
     ) -> impl Future<Output = Result<ReceiptStream, NodeError>> + Send;
 }
 
+/// A submission step by step, for those who measure each.
+pub trait Steps: Node {
+    /// Submits a batch and answers once the node has it on its disk, or tells what became of it before.
+    fn accept(&self, batch: Bytes) -> impl Future<Output = Result<Taken, NodeError>> + Send;
+
+    /// Answers when a batch that this node accepted is decided, however long that takes.
+    fn decided(&self, batch: BatchId) -> impl Future<Output = Result<Outcome, NodeError>> + Send;
+
+    /// The receipt of one record of a final batch.
+    fn receipt(
+        &self,
+        batch: BatchId,
+        position: u32,
+    ) -> impl Future<Output = Result<Vec<u8>, NodeError>> + Send;
+}
+
+/// What a node says at once about a batch that is submitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is on the node's disk.
+    Accepted,
+    /// It was decided before.
+    Decided(Outcome),
+}
+
 /// Receipts as JSON, without their salts.
 pub type ReceiptStream = Pin<Box<dyn Stream<Item = Result<Vec<u8>, NodeError>> + Send>>;
 

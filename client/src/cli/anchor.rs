@@ -1,6 +1,10 @@
 //! `markstein anchor`.
 
-use std::{path::PathBuf, process, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    process,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, bail};
 use markstein_client::{
@@ -51,7 +55,7 @@ async fn anchor(args: AnchorArgs, output: Output, progress: Arc<Progress>) -> Re
     let found = tokio::task::spawn_blocking(move || scan(&paths, folder.as_deref())).await??;
     let key = IssuerKey::read(&args.key)?;
     let nodes = connect(&args, progress.clone())?;
-    let trust = trust_root(&args, &key, &nodes).await?;
+    let trust = trust_root(args.genesis.as_deref(), &key, &nodes).await?;
     let name = args.document_type.as_deref();
     let document_type = choose_type(trust.genesis(), &key.issuer, name)?;
     if name.is_none() {
@@ -93,8 +97,12 @@ fn connect(args: &AnchorArgs, progress: Arc<Progress>) -> Result<Nodes<GrpcNode>
 }
 
 /// The genesis: from the file, or from a node where the key file names the ledger, so that no node can pass off its own.
-async fn trust_root(args: &AnchorArgs, key: &IssuerKey, nodes: &Nodes<GrpcNode>) -> Result<TrustRoot> {
-    let (trust, source) = match &args.genesis {
+pub(super) async fn trust_root(
+    genesis: Option<&Path>,
+    key: &IssuerKey,
+    nodes: &Nodes<GrpcNode>,
+) -> Result<TrustRoot> {
+    let (trust, source) = match genesis {
         Some(path) => (trust::read_genesis(path)?, path.display().to_string()),
         None if key.ledger.is_none() => bail!(
             "the key file names no ledger, and a node must not choose it: give the genesis of your ledger with --genesis"

@@ -33,6 +33,7 @@ pub enum Command {
     Anchor(AnchorArgs),
     Verify(VerifyArgs),
     Status(StatusArgs),
+    Bench(super::bench::BenchArgs),
     /// Look into receipts.
     Receipt {
         #[command(subcommand)]
@@ -175,7 +176,7 @@ fn parse_ledger(text: &str) -> Result<LedgerId, String> {
     decoded.map(|()| LedgerId(Hash(bytes))).map_err(|_| "a ledger id has 64 hex digits".into())
 }
 
-fn parse_batch(text: &str) -> Result<usize, String> {
+pub(super) fn parse_batch(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|n| (1..=BATCH_RECORDS_MAX).contains(n));
     number.ok_or_else(|| format!("write a number from 1 to {BATCH_RECORDS_MAX}"))
 }
@@ -223,6 +224,14 @@ mod tests {
             "markstein verify --genesis g --max-age 1 x",
             "markstein keygen --issuer a --name b --out c --ledger 00",
             "markstein completions powerless",
+            "markstein bench --key k",
+            "markstein bench --node http://a",
+            "markstein bench --node http://a --key k --rate 1 --peak",
+            "markstein bench --node http://a --key k --rate 0",
+            "markstein bench --node http://a --key k --batch 10001",
+            "markstein bench --node http://a --key k --seconds 0",
+            "markstein bench --node http://a --key k --seconds 100000",
+            "markstein bench --node http://a --key k --in-flight 0",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

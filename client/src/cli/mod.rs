@@ -2,6 +2,7 @@
 
 mod anchor;
 mod args;
+mod bench;
 mod keygen;
 mod output;
 mod progress;
@@ -28,6 +29,7 @@ pub fn main() -> ExitCode {
         Command::Anchor(args) => runtime().and_then(|runtime| runtime.block_on(anchor::run(args, output))),
         Command::Verify(args) => verify::run(&args, output),
         Command::Status(args) => runtime().and_then(|runtime| runtime.block_on(status::run(&args, output))),
+        Command::Bench(args) => runtime().and_then(|runtime| runtime.block_on(bench::run(args, output))),
         Command::Receipt { command: args::ReceiptCommand::Show { file } } => receipt::show(&file, output),
         Command::Completions { shell } => {
             output.raw(&completions(shell));
