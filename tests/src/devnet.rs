@@ -28,11 +28,19 @@ const READY_MAX: Duration = Duration::from_secs(120);
 /// Longer than a devnet gives its nodes to stop.
 const STOP_MAX: Duration = Duration::from_secs(40);
 
-/// A running ledger of one authority, or one that was stopped and can be started again.
+/// A running ledger, or one that was stopped and can be started again.
 #[derive(Debug)]
 pub struct Devnet {
     dir: PathBuf,
+    shape: Shape,
     running: Option<Running>,
+}
+
+/// How many nodes.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    authorities: usize,
+    observers: usize,
 }
 
 #[derive(Debug)]
@@ -40,6 +48,7 @@ struct Running {
     process: Child,
     errors: File,
     nodes: Vec<Node>,
+    observers: Vec<Node>,
 }
 
 /// One node of a devnet.
@@ -63,23 +72,35 @@ pub enum Terminal {
 }
 
 impl Devnet {
-    /// Starts a ledger in `dir`, which is made if need be, and waits until a submission would succeed.
+    /// Starts a ledger of one authority in `dir`, which is made if need be, and waits until a submission would succeed.
     ///
     /// # Errors
     /// Where it does not become ready, with what it said.
     pub fn start(dir: &Path) -> anyhow::Result<Self> {
-        Self::start_as(dir, Terminal::Shared)
+        Self::start_with(dir, 1, 0)
     }
 
-    /// The same, with a say on signals from the terminal.
+    /// The same with several authorities and observers.
     ///
     /// # Errors
     /// As [`Devnet::start`].
-    pub fn start_as(dir: &Path, terminal: Terminal) -> anyhow::Result<Self> {
+    pub fn start_with(dir: &Path, authorities: usize, observers: usize) -> anyhow::Result<Self> {
+        Self::start_shape(dir, Shape { authorities, observers }, Terminal::Shared)
+    }
+
+    /// Several authorities, with a say on signals from the terminal.
+    ///
+    /// # Errors
+    /// As [`Devnet::start`].
+    pub fn start_as(dir: &Path, authorities: usize, terminal: Terminal) -> anyhow::Result<Self> {
+        Self::start_shape(dir, Shape { authorities, observers: 0 }, terminal)
+    }
+
+    fn start_shape(dir: &Path, shape: Shape, terminal: Terminal) -> anyhow::Result<Self> {
         fs::create_dir_all(dir)?;
-        let mut devnet = Self { dir: dir.canonicalize()?, running: None };
-        devnet.running = Some(Running::start(&devnet.dir, terminal)?);
-        Ok(devnet)
+        let dir = dir.canonicalize()?;
+        let running = Some(Running::start(&dir, shape, terminal)?);
+        Ok(Self { dir, shape, running })
     }
 
     /// Starts it again after it was stopped or killed; its ports are others.
@@ -90,7 +111,7 @@ impl Devnet {
         if self.running.is_some() {
             bail!("the devnet still runs");
         }
-        self.running = Some(Running::start(&self.dir, Terminal::Shared)?);
+        self.running = Some(Running::start(&self.dir, self.shape, Terminal::Shared)?);
         Ok(())
     }
 
@@ -132,8 +153,25 @@ impl Devnet {
     /// Where it does not run.
     #[must_use]
     pub fn node(&self) -> &Node {
-        let running = self.running.as_ref().expect("the devnet runs");
-        running.nodes.first().expect("a devnet has a node")
+        self.nodes().first().expect("a devnet has a node")
+    }
+
+    /// The authorities' nodes, in the order of the genesis, as they were started.
+    ///
+    /// # Panics
+    /// Where they do not run.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.running.as_ref().expect("the devnet runs").nodes
+    }
+
+    /// The observers.
+    ///
+    /// # Panics
+    /// Where they do not run.
+    #[must_use]
+    pub fn observers(&self) -> &[Node] {
+        &self.running.as_ref().expect("the devnet runs").observers
     }
 
     /// URL of the first node.
@@ -158,7 +196,26 @@ impl Devnet {
         running.ended()
     }
 
-    /// Kills the first node with SIGKILL, wherever it stands; the devnet ends with it.
+    /// Kills one of several nodes with SIGKILL, wherever it stands; the others go on. Returns once the devnet has said
+    /// that it ended.
+    ///
+    /// # Errors
+    /// Where the devnet does not say so.
+    pub fn kill_node(&mut self, index: usize) -> anyhow::Result<()> {
+        let running = self.running.as_mut().context("the devnet does not run")?;
+        process::signal(running.nodes[index].pid, Signal::KILL);
+        let (until, words) = (Instant::now() + STOP_MAX, format!("To start node {index} again"));
+        while !running.said().contains(&words) {
+            check_interrupted()?;
+            if Instant::now() > until {
+                bail!("the devnet does not say that node {index} ended: {}", running.said());
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
+    }
+
+    /// Kills the one node with SIGKILL, wherever it stands; the devnet ends with it.
     ///
     /// # Errors
     /// Where the devnet does not end.
@@ -197,19 +254,21 @@ impl Devnet {
 }
 
 impl Running {
-    fn start(dir: &Path, terminal: Terminal) -> anyhow::Result<Self> {
+    fn start(dir: &Path, shape: Shape, terminal: Terminal) -> anyhow::Result<Self> {
         let errors = tempfile::tempfile()?;
         let mut command = Command::new(binaries(Voice::Quiet)?.node);
-        command.args(["devnet", "--authorities", "1", "--dir"]).arg(dir);
+        let (authorities, observers) = (shape.authorities.to_string(), shape.observers.to_string());
+        command.args(["devnet", "--authorities", &authorities, "--observers", &observers, "--dir"]).arg(dir);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors.try_clone()?);
         if terminal == Terminal::Detached {
             command.process_group(0);
         }
         let mut process = command.spawn().context("markstein-node cannot be started")?;
         let lines = process.stdout.take().map(lines).context("the standard output of the devnet is piped")?;
-        let mut running = Self { process, errors, nodes: Vec::new() };
+        let mut running = Self { process, errors, nodes: Vec::new(), observers: Vec::new() };
         running.wait_until_ready(&lines)?;
-        running.nodes = nodes(dir, running.process.id())?;
+        running.nodes = nodes(dir, "nodes", "node", running.process.id())?;
+        running.observers = nodes(dir, "observers", "observer", running.process.id())?;
         Ok(running)
     }
 
@@ -249,7 +308,7 @@ impl Drop for Running {
         if matches!(self.process.try_wait(), Ok(Some(_))) {
             return;
         }
-        for node in &self.nodes {
+        for node in self.nodes.iter().chain(&self.observers) {
             process::signal(node.pid, Signal::CONT); // a paused one could not stop
         }
         let _ = process::end(&mut self.process, STOP_MAX); // killed, its nodes see it gone and stop by themselves
@@ -267,35 +326,39 @@ fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-/// The nodes as `endpoints.json` has them, with their processes in the order of their start.
-fn nodes(dir: &Path, devnet: u32) -> anyhow::Result<Vec<Node>> {
+/// The nodes that `endpoints.json` has under `kind`, each with the child of the devnet that runs its configuration, which
+/// lies in the folder `name` with its number.
+fn nodes(dir: &Path, kind: &str, name: &str, devnet: u32) -> anyhow::Result<Vec<Node>> {
     let file = dir.join("endpoints.json");
     let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let endpoints: Value = serde_json::from_str(&text)?;
-    let pids = children(devnet)?;
-    let entries = endpoints["nodes"].as_array().context("endpoints.json has no nodes")?;
-    if entries.len() != pids.len() {
-        bail!("{} nodes and {} processes", entries.len(), pids.len());
-    }
-    let text =
-        |entry: &Value, key| entry[key].as_str().map(str::to_owned).context("endpoints.json has no URL");
-    let node =
-        |(entry, pid)| Ok(Node { grpc: text(entry, "grpc")?, operator: text(entry, "operator")?, pid });
-    entries.iter().zip(pids).map(node).collect()
+    let entries = endpoints[kind].as_array().context("endpoints.json lacks nodes")?;
+    let processes = children(devnet)?;
+    let node = |(number, entry): (usize, &Value)| {
+        let text = |key| entry[key].as_str().map(str::to_owned).context("endpoints.json has no URL");
+        let config = dir.join(format!("{name}{number}/node.toml"));
+        let process =
+            processes.iter().find(|(_, arguments)| arguments.iter().any(|a| Path::new(a) == config));
+        let (pid, _) = process.with_context(|| format!("no process runs {}", config.display()))?;
+        Ok(Node { grpc: text("grpc")?, operator: text("operator")?, pid: *pid })
+    };
+    entries.iter().enumerate().map(node).collect()
 }
 
-/// Processes whose parent is `parent`, ascending.
-fn children(parent: u32) -> anyhow::Result<Vec<u32>> {
+/// Processes whose parent is `parent`, with their arguments.
+fn children(parent: u32) -> anyhow::Result<Vec<(u32, Vec<String>)>> {
     let mut children = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
         // The name in parentheses may hold anything, so what follows is counted from its end: state, parent.
         let fields = stat.rsplit_once(')').map(|(_, fields)| fields.split_whitespace());
-        if fields.and_then(|mut fields| fields.nth(1)?.parse().ok()) == Some(parent) {
-            children.push(id);
+        if fields.and_then(|mut fields| fields.nth(1)?.parse().ok()) != Some(parent) {
+            continue;
         }
+        let Ok(line) = fs::read(format!("/proc/{id}/cmdline")) else { continue };
+        let arguments = line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+        children.push((id, arguments.collect()));
     }
-    children.sort_unstable();
     Ok(children)
 }

@@ -4,15 +4,16 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, bail};
 use markstein_client::api::{
-    BatchState, GetBatchReceiptsRequest, GetGenesisRequest, ListRecordsRequest, StatusRequest,
-    StatusResponse, SubmitRequest, WatchRequest, anchoring_client::AnchoringClient, batch_state::State,
-    ledger_client::LedgerClient, operations_client::OperationsClient,
-    verification_client::VerificationClient,
+    BatchState, GetBatchReceiptsRequest, GetBlockRequest, GetBlockResponse, GetCheckpointRequest,
+    GetGenesisRequest, GetReceiptRequest, ListRecordsRequest, LookupRequest, Peer, PeersRequest,
+    StatusRequest, StatusResponse, SubmitRequest, WatchRequest, anchoring_client::AnchoringClient,
+    batch_state::State, get_receipt_request::Record, ledger_client::LedgerClient,
+    operations_client::OperationsClient, verification_client::VerificationClient,
 };
-use markstein_proto::{BatchId, Leaf, receipt::Receipt};
+use markstein_proto::{BatchId, Commitment, Leaf, receipt::Receipt};
 use tokio::time::timeout;
 use tonic::{
-    Status,
+    Status, Streaming,
     transport::{Channel, Endpoint},
 };
 
@@ -80,6 +81,24 @@ impl Api {
         batches.iter().map(outcome).collect()
     }
 
+    /// What is known of batches now, and each change until all are decided.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn watch(&self, batches: &[BatchId]) -> Result<Streaming<BatchState>, Status> {
+        let batch_ids = batches.iter().map(|id| id.0.0.to_vec()).collect();
+        Ok(AnchoringClient::new(self.channel.clone()).watch(WatchRequest { batch_ids }).await?.into_inner())
+    }
+
+    /// What is known of a batch now.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn state(&self, batch: BatchId) -> Result<State, Status> {
+        let first = self.watch(&[batch]).await?.message().await?;
+        first.and_then(|state| state.state).ok_or_else(|| Status::internal("no state"))
+    }
+
     /// The node's own account.
     ///
     /// # Errors
@@ -98,6 +117,54 @@ impl Api {
             .await?
             .into_inner()
             .genesis)
+    }
+
+    /// One block, header and batches as they are stored.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn block(&self, height: u64) -> Result<GetBlockResponse, Status> {
+        let request = GetBlockRequest { height };
+        Ok(LedgerClient::new(self.channel.clone()).get_block(request).await?.into_inner())
+    }
+
+    /// The newest checkpoint that a quorum cosigned.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn checkpoint(&self) -> Result<String, Status> {
+        let request = GetCheckpointRequest {};
+        let answer = LedgerClient::new(self.channel.clone()).get_checkpoint(request).await?;
+        Ok(answer.into_inner().checkpoint)
+    }
+
+    /// Where a public commitment was anchored.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn lookup(&self, commitment: &Commitment) -> Result<Vec<u64>, Status> {
+        let request = LookupRequest { commitment: commitment.0.0.to_vec() };
+        let answer = VerificationClient::new(self.channel.clone()).lookup(request).await?;
+        Ok(answer.into_inner().indices)
+    }
+
+    /// The receipt of the record at an index, without its salt.
+    ///
+    /// # Errors
+    /// The node's, or where it is no receipt.
+    pub async fn receipt(&self, index: u64) -> anyhow::Result<Receipt> {
+        let request = GetReceiptRequest { record: Some(Record::Index(index)) };
+        let answer = VerificationClient::new(self.channel.clone()).get_receipt(request).await?;
+        Ok(Receipt::from_json(&answer.into_inner().receipt)?)
+    }
+
+    /// The other nodes as this one sees them; asked of the operators' listener.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn peers(&self) -> Result<Vec<Peer>, Status> {
+        let answer = OperationsClient::new(self.channel.clone()).peers(PeersRequest {}).await?;
+        Ok(answer.into_inner().peers)
     }
 
     /// The whole log, leaf by leaf, as ListRecords gives it.

@@ -1,11 +1,12 @@
 //! What the tests with real processes, the demo and the benchmarks share.
 //!
 //! Everything here drives the two programs from outside, as an operator or an agency would: [`binaries`] builds
-//! them, [`devnet`] runs a ledger, [`client`] runs `markstein`, [`grpc`] asks a node directly, [`craft`] makes batches
+//! them, [`devnet`] runs a ledger, [`cluster`] each of its nodes by itself, [`client`] runs `markstein`, [`grpc`] asks a node directly, [`craft`] makes batches
 //! that no honest client sends.
 
 pub mod binaries;
 pub mod client;
+pub mod cluster;
 pub mod craft;
 pub mod devnet;
 pub mod files;

@@ -15,7 +15,7 @@ use workspace::{Source, cargo, lines_with_word, metadata, read, sources};
 const CRATES: &[(&str, &[&str])] = &[
     ("markstein-proto", &[]),
     ("markstein-consensus", &["markstein-proto"]),
-    ("markstein-node", &["markstein-proto"]),
+    ("markstein-node", &["markstein-consensus", "markstein-proto"]),
     ("markstein-client", &["markstein-proto"]),
     ("markstein-tests", &["markstein-client", "markstein-node", "markstein-proto"]),
 ];
@@ -112,6 +112,12 @@ const TERRITORIES: &[Territory] = &[
         // The server takes the router that the API module made, whole.
         allowed: &["node/src/api/", "node/src/server/mod.rs"],
         why: "HTTP's types end in the API module",
+    },
+    Territory {
+        within: "node/",
+        words: &["libp2p", "libp2p_stream"],
+        allowed: &["node/src/network/"],
+        why: "libp2p's types end in the network module",
     },
     Territory {
         within: "node/",

@@ -21,6 +21,7 @@ const TESTED: &[(&str, &str, &str)] = &[
         "the_genesis_example_is_sound_and_says_that_its_keys_are_no_secret",
     ),
     ("config/node.example.toml", NODE, "the_node_example_is_read_and_fits_the_genesis_example"),
+    ("config/observer.example.toml", NODE, "the_observer_example_is_read_and_fits_the_other_two"),
     ("config/prometheus/markstein.yml", NODE, "prometheus_scrapes_the_operators_listener"),
     ("config/samples/abgeschlossenheit-63-AB-2026-00021.xml", HERE, "the_samples_are_what_they_look_like"),
     ("config/samples/baugenehmigung-63-BA-2026-00417.pdf", HERE, "the_samples_are_what_they_look_like"),

@@ -196,11 +196,11 @@ fn the_demo_ends_well_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn one_authority_is_what_this_release_runs() {
+fn a_ledger_has_1_to_64_authorities() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("devnet");
     let node = binaries(Voice::Quiet).unwrap().node;
-    for count in ["0", "2", "65"] {
+    for count in ["0", "65"] {
         let output =
             Command::new(&node).args(["devnet", "--authorities", count, "--dir"]).arg(&dir).output().unwrap();
         assert_eq!(output.status.code(), Some(1));

@@ -4,6 +4,8 @@
 mod anchor_killed;
 mod anchoring;
 mod bad_batches;
+mod bench;
+mod cluster;
 mod command_line;
 mod configuration;
 mod full_disk;

@@ -6,7 +6,8 @@ use std::{
     net::{TcpStream, ToSocketAddrs},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
@@ -23,8 +24,12 @@ use crate::{
     workspace::{Workspace, sources},
 };
 
+/// How many authorities the ledger has. With several, the story loses one of them on the way.
+const AUTHORITIES: usize = 4;
 /// The type the documents are anchored as.
 const TYPE: &str = "decision";
+/// How long the others may take to notice that an authority is gone.
+const NOTICED_MAX: Duration = Duration::from_secs(60);
 /// Documents shown one by one; of more only the number.
 const LISTED: usize = 12;
 
@@ -38,11 +43,14 @@ pub fn tell(files: &[PathBuf], keep: Option<Option<PathBuf>>, screen: &Screen) -
     let binaries = build(screen)?;
     let began = Instant::now();
     let folder = Workspace::new(keep.iter().flatten().next().map(PathBuf::as_path))?;
-    let documents = folder.copy(&sources)?;
+    let mut documents = folder.copy(&sources)?;
     let terminal = if keep.is_some() { Terminal::Detached } else { Terminal::Shared };
     let mut devnet = start(&folder, terminal, screen)?;
     let demo = Demo { binaries: &binaries, folder: &folder, screen };
     demo.anchor(&devnet, &documents)?;
+    if AUTHORITIES > 1 {
+        documents.push(demo.lose_one(&mut devnet)?);
+    }
     demo.stop(&mut devnet)?;
     demo.verify(&devnet, &documents)?;
     demo.tamper(&devnet, &documents)?;
@@ -72,13 +80,18 @@ fn build(screen: &Screen) -> anyhow::Result<Binaries> {
 fn start(folder: &Workspace, terminal: Terminal, screen: &Screen) -> anyhow::Result<Devnet> {
     screen.step(
         "Start a ledger",
-        "An authority's node runs as a process of its own on this machine. Its genesis file says who the authorities \
-         are; it is all that anybody ever has to trust.",
+        "Each authority's node runs as a process of its own, here all on this machine. The genesis file says who the \
+         authorities are; it is all that anybody ever has to trust.",
     );
-    screen.command("markstein-node devnet --dir ledger --authorities 1");
-    let devnet = Devnet::start_as(&folder.path().join("ledger"), terminal)?;
-    let ledger = devnet.trust()?.ledger_id().to_string();
+    screen.command(&format!("markstein-node devnet --dir ledger --authorities {AUTHORITIES}"));
+    let devnet = Devnet::start_as(&folder.path().join("ledger"), AUTHORITIES, terminal)?;
+    let trust = devnet.trust()?;
+    let ledger = trust.ledger_id().to_string();
     screen.good(&format!("the ledger {}… serves on {}", &ledger[..16], devnet.url()));
+    if AUTHORITIES > 1 {
+        let quorum = trust.genesis().authorities.quorum();
+        screen.answer(&format!("{AUTHORITIES} authorities; {quorum} of them must agree on every record"));
+    }
     Ok(devnet)
 }
 
@@ -96,22 +109,18 @@ impl Demo<'_> {
              learns nothing about the document. What comes back is a receipt: proof that the authorities have it on \
              record.",
         );
+        self.anchor_folder(devnet, "documents", documents)
+    }
+
+    /// Anchors what lies in a folder of the demo's, and makes sure that each document got its receipt.
+    fn anchor_folder(&self, devnet: &Devnet, folder: &str, documents: &[PathBuf]) -> anyhow::Result<()> {
+        let url = devnet.url();
         self.screen.command(&format!(
-            "markstein anchor --node {} --key ledger/issuer.key --type {TYPE} documents",
-            devnet.url()
+            "markstein anchor --node {url} --key ledger/issuer.key --type {TYPE} {folder}"
         ));
         let key = devnet.issuer_key();
-        let arguments: [&Path; 8] = [
-            "anchor".as_ref(),
-            "--node".as_ref(),
-            devnet.url().as_ref(),
-            "--key".as_ref(),
-            &key,
-            "--type".as_ref(),
-            TYPE.as_ref(),
-            "documents".as_ref(),
-        ];
-        let output = self.client(arguments)?;
+        let arguments = ["anchor", "--node", url, "--type", TYPE, folder, "--key"].map(AsRef::as_ref);
+        let output = self.client(arguments.into_iter().chain([key.as_path()]))?;
         if !output.status.success() {
             bail!("markstein anchor ended with {}: {}", output.status, said(&output));
         }
@@ -127,21 +136,60 @@ impl Demo<'_> {
         Ok(())
     }
 
+    /// Kills an authority's node and anchors one more document with the others; gives the document.
+    fn lose_one(&self, devnet: &mut Devnet) -> anyhow::Result<PathBuf> {
+        let lost = AUTHORITIES - 1;
+        self.screen.step(
+            "Lose an authority",
+            "Machines fail, and not at a moment of our choice. One authority's process is killed; the others are enough \
+             to go on, and one more document is anchored.",
+        );
+        self.screen.command(&format!("kill -9 {}", devnet.nodes()[lost].pid));
+        devnet.kill_node(lost)?;
+        let document = self.folder.path().join("later").join("addendum.txt");
+        fs::create_dir_all(self.folder.path().join("later"))?;
+        fs::write(&document, "Addendum: decided while one of the authorities was away.\n")?;
+        self.anchor_folder(devnet, "later", std::slice::from_ref(&document))?;
+        self.screen.command(&format!("markstein status --node {}", devnet.url()));
+        let missing = self.noticed(devnet)?;
+        let there = AUTHORITIES - 1;
+        self.screen.good(&format!("{there} of {AUTHORITIES} authorities are there; missing: {missing}"));
+        Ok(document)
+    }
+
+    /// Waits until the first node says who is missing.
+    fn noticed(&self, devnet: &Devnet) -> anyhow::Result<String> {
+        let until = Instant::now() + NOTICED_MAX;
+        loop {
+            let output = self.client(["status", "--json", "--node", devnet.url()])?;
+            let answer: Value = serde_json::from_slice(&output.stdout).with_context(|| said(&output))?;
+            match answer["nodes"][0]["missing"].as_array().map(Vec::as_slice) {
+                Some([Value::String(id)]) if output.status.success() => return Ok(id.clone()),
+                _ if Instant::now() < until => thread::sleep(process::LOOK_AGAIN * 20),
+                _ => bail!("the others do not say that one is missing: {answer}"),
+            }
+        }
+    }
+
     fn stop(&self, devnet: &mut Devnet) -> anyhow::Result<()> {
         self.screen.step(
             "Switch the ledger off",
             "A proof that needs somebody's server is only that server's word. So from here on there is none.",
         );
-        let url = devnet.url().to_owned();
+        let nodes = devnet.nodes().to_vec();
         let status = devnet.stop()?;
         if !status.success() {
             bail!("the ledger did not stop cleanly: {status}");
         }
-        let address = url.trim_start_matches("http://").to_socket_addrs()?.next().context("no address")?;
-        if TcpStream::connect(address).is_ok() {
-            bail!("something still answers on {url}");
+        for url in nodes.iter().map(|node| &node.grpc) {
+            let address =
+                url.trim_start_matches("http://").to_socket_addrs()?.next().context("no address")?;
+            if TcpStream::connect(address).is_ok() {
+                bail!("something still answers on {url}");
+            }
         }
-        self.screen.good(&format!("the node is stopped; nothing answers on {url} any more"));
+        let url = &nodes[0].grpc;
+        self.screen.good(&format!("all is stopped; nothing answers on {url} any more"));
         Ok(())
     }
 
@@ -150,7 +198,8 @@ impl Demo<'_> {
             "Verify every document, offline",
             "Document, receipt, genesis: anybody can check these three, on any machine, now or in many years.",
         );
-        self.screen.command("markstein verify --genesis ledger/genesis.toml documents/…");
+        let folders = if AUTHORITIES > 1 { "documents/… later/…" } else { "documents/…" };
+        self.screen.command(&format!("markstein verify --genesis ledger/genesis.toml {folders}"));
         let (code, verdicts) = self.verdicts(devnet, None, documents)?;
         let refused = verdicts.iter().find(|verdict| verdict["verdict"] != "genuine");
         if let Some(verdict) = refused {
@@ -242,7 +291,7 @@ fn keep_running(
     document: &Path,
     screen: &Screen,
 ) -> anyhow::Result<()> {
-    let devnet = Devnet::start_as(&folder.path().join("ledger"), Terminal::Detached)?;
+    let devnet = Devnet::start_as(&folder.path().join("ledger"), AUTHORITIES, Terminal::Detached)?;
     let url = devnet.url().to_owned();
     let (genesis, key) = (quoted(&devnet.genesis()), quoted(&devnet.issuer_key()));
     let client = quoted(&binaries.client);
@@ -257,12 +306,12 @@ fn keep_running(
     screen.text("Verify it, or one of those that are here:");
     screen.command(&format!("{client} verify --genesis {genesis} FILE"));
     screen.command(&format!("{client} verify --genesis {genesis} {}", quoted(document)));
-    screen.text("Ask the node how it is:");
+    screen.text("Ask a node how all are:");
     screen.command(&format!("{client} status --node {url}"));
     screen.text("Stop the ledger, and start it again:");
     screen.command(&format!("kill {id}"));
     let ledger = quoted(&path.join("ledger"));
-    screen.command(&format!("{} devnet --dir {ledger} --authorities 1", quoted(&binaries.node)));
+    screen.command(&format!("{} devnet --dir {ledger} --authorities {AUTHORITIES}", quoted(&binaries.node)));
     screen.text("Remove it all, once it is stopped:");
     screen.command(&format!("rm -r {}", quoted(&path)));
     Ok(())
