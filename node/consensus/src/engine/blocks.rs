@@ -23,6 +23,8 @@ pub(super) enum Check {
 pub(super) struct Known {
     pub(super) body: Body,
     pub(super) check: Check,
+    /// When its check was asked for.
+    since: u64,
     /// As proposed, where it came so: what a leader sends again.
     pub(super) proposal: Option<CheckedProposal>,
     /// Who gave it; this node itself where it voted for it.
@@ -35,6 +37,8 @@ pub(super) struct Blocks {
     known: BTreeMap<Hash, Known>,
     /// Wanted blocks and the tick at which they are asked for again.
     wanted: BTreeMap<Hash, u64>,
+    /// Blocks that this node voted for once and whose batches it did not find: looked for again at this tick.
+    reopen: BTreeMap<Hash, u64>,
     /// Whose body of a certified block did not do here, and until which tick no other is taken from them.
     refused: BTreeMap<Hash, BTreeMap<AuthorityNumber, u64>>,
     diverged: bool,
@@ -53,8 +57,13 @@ impl Blocks {
         let id = body.header.block_id();
         self.wanted.remove(&id);
         let fits = |known: &Known| proposal.as_ref().is_some_and(|p| p.get().batches == known.body.batches);
-        let known =
-            self.known.entry(id).or_insert(Known { body, check: Check::Open, proposal: None, source });
+        let known = self.known.entry(id).or_insert(Known {
+            body,
+            check: Check::Open,
+            since: 0,
+            proposal: None,
+            source,
+        });
         if known.proposal.is_none() && fits(known) {
             known.proposal = proposal;
         }
@@ -73,13 +82,14 @@ impl Blocks {
     }
 
     pub(super) fn next_retry(&self) -> Option<u64> {
-        self.wanted.values().min().copied()
+        self.wanted.values().chain(self.reopen.values()).min().copied()
     }
 
     /// Forgets everything at or below the final view.
     pub(super) fn prune(&mut self, view: View) {
         self.known.retain(|_, known| known.body.header.view > view);
         self.wanted.clear();
+        self.reopen.clear();
         self.refused.clear();
     }
 
@@ -125,8 +135,9 @@ impl Engine {
             }
             let parent = known.body.header.parent;
             if self.is_valid(&parent) {
+                let tick = self.now.tick;
                 if let Some(known) = self.blocks.known.get_mut(&block) {
-                    known.check = Check::Running;
+                    (known.check, known.since) = (Check::Running, tick);
                 }
                 return self.effects.push_back(Effect::Check(block));
             }
@@ -143,11 +154,16 @@ impl Engine {
         let (source, view) = (known.source, known.body.header.view);
         let wrong = known.check == Check::Done(Verdict::Invalid);
         if source == self.me && !wrong {
-            known.check = Check::Open; // its batches are in this node's store: the next check finds them
+            // Its batches are in this node's store: a later check finds them.
+            let at = self.now.tick + self.timing.fetch_retry;
+            self.blocks.reopen.entry(block).or_insert(at);
             return;
         }
         let until = if wrong { u64::MAX } else { self.now.tick + self.timing.view_timeout_max };
         let refused = self.blocks.refused.entry(block).or_default();
+        if wrong {
+            refused.retain(|_, until| *until == u64::MAX); // whose list gave way to this one has another turn
+        }
         refused.insert(source, until);
         let many = refused.values().filter(|until| **until == u64::MAX).count() > faulty;
         if wrong && (source == self.me || many) {
@@ -174,12 +190,47 @@ impl Engine {
             self.blocks.wanted.values_mut().for_each(|at| *at = u64::MAX);
         }
         let (tick, retry) = (self.now.tick, self.now.tick + self.timing.fetch_retry);
+        let due: Vec<Hash> =
+            self.blocks.reopen.iter().filter(|(_, at)| **at <= tick).map(|(block, _)| *block).collect();
+        for block in due {
+            self.blocks.reopen.remove(&block);
+            if let Some(known) = self.blocks.known.get_mut(&block) {
+                known.check = Check::Open;
+            }
+            self.check_certified();
+        }
+        self.suspect();
         for (block, at) in &mut self.blocks.wanted {
             if *at <= tick {
                 *at = retry;
                 self.effects.push_back(Effect::Fetch(*block));
             }
         }
+    }
+
+    /// A certified block whose check takes long may have come with a wrong list of batches: another authority is asked for
+    /// it as well.
+    fn suspect(&mut self) {
+        let (tick, patience) = (self.now.tick, self.timing.view_timeout);
+        let late: Vec<Hash> =
+            self.suspicious().filter(|(_, since)| tick >= since + patience).map(|(block, _)| block).collect();
+        late.into_iter().for_each(|block| self.want(block));
+    }
+
+    /// Certified blocks that others gave and that are being checked, and since when; those not wanted already.
+    fn suspicious(&self) -> impl Iterator<Item = (Hash, u64)> + '_ {
+        let certified = self.slots.values().filter_map(|slot| slot.parent_certificate());
+        certified.filter_map(|certificate| {
+            let block = certificate.subject().ballot.block()?;
+            let known = self.blocks.known.get(&block)?;
+            let waits = known.check == Check::Running && known.source != self.me;
+            (waits && !self.blocks.wanted.contains_key(&block)).then_some((block, known.since))
+        })
+    }
+
+    /// When the next check takes long.
+    pub(super) fn next_suspicion(&self) -> Option<u64> {
+        self.suspicious().map(|(_, since)| since + self.timing.view_timeout).min()
     }
 
     /// A body came; it counts only where it was asked for, and as the block that its own header says.
@@ -189,10 +240,20 @@ impl Engine {
         let refused = self.blocks.refused.get(&id).and_then(|refused| refused.get(&from));
         let wanted =
             self.blocks.wanted.contains_key(&id) && refused.is_none_or(|until| *until <= self.now.tick);
-        if wanted && body.header.view > self.last_final.view {
-            self.blocks.insert(body.clone(), None, from);
-            self.check_certified();
+        if !wanted || body.header.view <= self.last_final.view {
+            return;
         }
+        if let Some(known) = self.blocks.known.get(&id) {
+            if known.check != Check::Running || known.source == from || known.body.batches == body.batches {
+                return;
+            }
+            // The list that is here has had its time. Each authority has one turn, so f of them hold it up f times.
+            let until = self.now.tick + self.timing.view_timeout_max;
+            self.blocks.refused.entry(id).or_default().insert(known.source, until);
+            self.blocks.known.remove(&id);
+        }
+        self.blocks.insert(body.clone(), None, from);
+        self.check_certified();
     }
 
     pub(super) fn on_checked(&mut self, block: Hash, verdict: Verdict) {
@@ -201,6 +262,9 @@ impl Engine {
             return; // of a body that was refused since
         }
         known.check = Check::Done(verdict);
+        if verdict == Verdict::Valid {
+            self.blocks.wanted.remove(&block);
+        }
         self.check_certified();
     }
 }

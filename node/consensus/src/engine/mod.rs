@@ -72,8 +72,9 @@ pub struct Engine {
     authorities: u32,
     me: AuthorityNumber,
     voting: Voting,
-    /// Votes with this node's key that its journal does not know, seen while it waits to be admitted.
-    claims: Vec<CheckedVote>,
+    /// The newest vote with this node's key that its journal does not know, seen while it waits to be admitted: if any of
+    /// them counts then, this one does, and nobody can push it out.
+    claim: Option<CheckedVote>,
     timing: Timing,
     signer: Box<dyn VoteSigner>,
     now: Now,
@@ -83,6 +84,9 @@ pub struct Engine {
     blocks: Blocks,
     last_final: FinalBlock,
     finalization: Option<CheckedCertificate>,
+    /// The last view in which this node voted finalize before it was started. What it may have said after that block was
+    /// final is not in the journal, so it wants to see it final again, also where the block is empty.
+    owed: View,
     /// The view of the finalization that [`Effect::Sync`] was asked for, and the tick to ask again.
     syncing: Option<(View, u64)>,
     /// When each authority was heard last.
@@ -134,7 +138,7 @@ impl Engine {
             authorities: setup.authorities,
             me: setup.me,
             voting: setup.voting,
-            claims: Vec::new(),
+            claim: None,
             timing: setup.timing,
             signer: setup.signer,
             now,
@@ -144,6 +148,7 @@ impl Engine {
             blocks: Blocks::default(),
             last_final: setup.last_final,
             finalization: setup.finalization,
+            owed: View(0),
             syncing: None,
             heard: vec![now.tick; authorities],
             told: vec![None; authorities],
@@ -158,6 +163,11 @@ impl Engine {
         };
         for fact in journal.into_iter().filter(|fact| fact.view() > setup.last_final.view) {
             engine.replay(fact);
+        }
+        if engine.voting != Voting::Never {
+            let owed =
+                engine.slots.iter().filter(|(_, slot)| slot.own.finalize.is_some()).map(|(view, _)| *view);
+            engine.owed = owed.max().unwrap_or_default();
         }
         engine.count_own_votes_again();
         engine.check_certified();
@@ -193,7 +203,8 @@ impl Engine {
     #[must_use]
     pub fn next_tick(&self) -> Option<u64> {
         let sync = self.syncing.map(|(_, at)| at);
-        [self.timers.next(), self.blocks.next_retry(), sync].into_iter().flatten().min()
+        let retries = [self.blocks.next_retry(), self.next_suspicion()];
+        [self.timers.next(), sync].into_iter().chain(retries).flatten().min()
     }
 
     /// The view it is in.
@@ -220,9 +231,10 @@ impl Engine {
         self.voting == Voting::Now
     }
 
-    /// Every vote of `signer` above the final view that is known here: what a starting node asks its peers for.
+    /// Every vote of `signer` above the final view that is known here, newest view first: what a starting node asks its
+    /// peers for.
     pub fn votes_of(&self, signer: AuthorityNumber) -> impl Iterator<Item = CheckedVote> {
-        self.slots.values().flat_map(move |slot| slot.votes_of(signer.0))
+        self.slots.values().rev().flat_map(move |slot| slot.votes_of(signer.0))
     }
 
     /// A block above the final one that is known here, for its check. It may be invalid.

@@ -34,6 +34,9 @@ impl Engine {
             }
             nullifications.push(slot.nullification.clone()?);
         }
+        if self.finalization.is_none() && self.last_final.view > View(0) {
+            return None; // in the middle of a catch-up: nothing shows others that this block is final
+        }
         nullifications.reverse();
         Some(Parent { block: self.last_final.id, certificate: self.finalization.clone(), nullifications })
     }
@@ -175,9 +178,10 @@ impl Engine {
             .count()
     }
 
-    /// Whether there is a notarized block with batches that is not final.
+    /// Whether there is a notarized block with batches that is not final, or one that this node voted finalize for before
+    /// it was started.
     pub(super) fn has_unfinished(&self) -> bool {
-        self.unfinalised_batch_blocks() > 0
+        self.unfinalised_batch_blocks() > 0 || self.owed > self.last_final.view
     }
 
     /// Whether an empty block has a purpose.

@@ -6,10 +6,12 @@ use markstein_proto::{
 };
 
 use super::{Engine, PROPOSALS_AHEAD, VIEWS_AHEAD};
-use crate::{AuthorityNumber, Effect, Fact, Message, Recipient, Send, Voting, leader, mutant::Mutant};
+use crate::{
+    AuthorityNumber, Effect, Fact, Message, Recipient, Send, Voting, leader, mutant::Mutant, slot::Slot,
+};
 
-/// Votes with its own key that a node keeps while it waits to be admitted.
-const CLAIMS_MAX: usize = 1024;
+/// Certificates that a peer is given at once where it votes in a view that others have left.
+const TOLD_MAX: usize = 64;
 
 impl Engine {
     pub(super) fn hear(&mut self, from: AuthorityNumber) {
@@ -26,6 +28,9 @@ impl Engine {
         }
         if view <= self.last_final.view {
             return self.tell_finalization(from);
+        }
+        if view < self.view && vote.subject().ballot == Ballot::Nullify {
+            self.tell_since(from, view);
         }
         self.wake_for(view);
         self.count(vote);
@@ -44,8 +49,13 @@ impl Engine {
         match self.voting {
             Voting::Now => self.end_voting(vote),
             // It may lie below what the ledger is about to be brought to, and then it binds nobody.
-            Voting::Later if self.claims.len() < CLAIMS_MAX => self.claims.push(vote.clone()),
-            Voting::Later | Voting::Never => {}
+            Voting::Later => {
+                let newest = self.claim.as_ref().map_or(View(0), |claim| claim.subject().view);
+                if view > newest {
+                    self.claim = Some(vote.clone());
+                }
+            }
+            Voting::Never => {}
         }
     }
 
@@ -60,10 +70,10 @@ impl Engine {
             return;
         }
         let last = self.last_final.view;
-        if let Some(claim) = self.claims.iter().find(|vote| vote.subject().view > last).cloned() {
+        if let Some(claim) = self.claim.take_if(|claim| claim.subject().view > last) {
             return self.end_voting(&claim);
         }
-        self.claims.clear();
+        self.claim = None;
         self.voting = Voting::Now;
         self.enter(self.view); // its timeout begins anew
         self.count_own_votes_again();
@@ -234,14 +244,42 @@ impl Engine {
 
     /// Answers a message at or below the final view with the newest finalization, once a while for each sender.
     fn tell_finalization(&mut self, to: AuthorityNumber) {
-        let Some(finalization) = self.finalization.clone() else { return };
-        let Some(told) = self.told.get_mut(to.0 as usize) else { return };
-        let pause = self.timing.fetch_retry;
-        if to == self.me || told.is_some_and(|at| self.now.tick < at + pause) {
+        if let Some(finalization) = self.finalization.clone()
+            && self.may_tell(to)
+        {
+            self.tell(to, finalization);
+        }
+    }
+
+    /// Answers who wants to leave a view that this node left long ago with what lets it: this node may sleep in the view it
+    /// is in, and would say nothing.
+    fn tell_since(&mut self, to: AuthorityNumber, view: View) {
+        if !self.may_tell(to) {
             return;
         }
-        *told = Some(self.now.tick);
-        let message = Message::Certificate(finalization);
+        let certificate = |slot: &Slot| slot.parent_certificate().or(slot.nullification.as_ref()).cloned();
+        let certificates: Vec<CheckedCertificate> = self
+            .slots
+            .range(view..self.view)
+            .filter_map(|(_, slot)| certificate(slot))
+            .take(TOLD_MAX)
+            .collect();
+        certificates.into_iter().for_each(|certificate| self.tell(to, certificate));
+    }
+
+    fn tell(&mut self, to: AuthorityNumber, certificate: CheckedCertificate) {
+        let message = Message::Certificate(certificate);
         self.effects.push_back(Effect::Send(Send { to: Recipient::One(to), message }));
+    }
+
+    /// Whether an authority may be told something in answer now: once a while for each.
+    fn may_tell(&mut self, to: AuthorityNumber) -> bool {
+        let (pause, tick) = (self.timing.fetch_retry, self.now.tick);
+        let Some(told) = self.told.get_mut(to.0 as usize) else { return false };
+        if to == self.me || told.is_some_and(|at| tick < at + pause) {
+            return false;
+        }
+        *told = Some(tick);
+        true
     }
 }

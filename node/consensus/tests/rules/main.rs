@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod dsl;
+mod hardship;
 mod journal;
 mod leader;
 mod peers;

@@ -1,0 +1,111 @@
+//! What peers could do to a node that is behind, was restarted, or has forgotten.
+
+use markstein_consensus::{AuthorityNumber, Body, Effect, Fact, FinalBlock, Input, Verdict};
+use markstein_proto::{Height, View};
+
+use super::dsl::*;
+
+#[test]
+fn however_often_old_votes_are_told_the_decisive_one_is_not_pushed_out() {
+    let mut d = waiting(D, vec![]);
+    let old = nullify(D, 5);
+    for _ in 0..2000 {
+        d.take(Input::Vote(AuthorityNumber(A), old.clone()));
+    }
+    let newest = nullify(D, 50);
+    d.take(Input::Vote(AuthorityNumber(B), newest.clone()));
+    d.take(Input::Vote(AuthorityNumber(A), old));
+    let last = block(40, &FinalBlock { height: Height(39), view: View(39), ..first() });
+    let f = finalized([A, B, C], &last);
+    d.take(Input::Synced(as_parent(&last), Box::new(f)));
+    assert_eq!(d.take(Input::Admitted), vec![Effect::Amnesia(newest)]);
+}
+
+#[test]
+fn a_starting_node_is_told_its_newest_votes_first() {
+    let mut d = authority(D);
+    for view in [1, 3, 2] {
+        d.vote(nullify(A, view));
+    }
+    let told: Vec<u64> = d.engine.votes_of(AuthorityNumber(A)).map(|vote| vote.subject().view.0).collect();
+    assert_eq!(told, [3, 2, 1]);
+}
+
+#[test]
+fn who_votes_to_leave_a_view_that_this_node_left_is_told_how() {
+    let (mut d, one) = (authority(D), empty(1, &first()));
+    let (n, null) = (notarized([A, B, C], &one), nullified([A, B, C], 2));
+    d.proposal(&proposed(&one, None, &[]));
+    d.valid(&one);
+    d.certificate(&n);
+    d.certificate(&null);
+    assert_eq!((d.view(), d.at(60_000)), (3, vec![]), "it sleeps: an empty block needs no finishing");
+    assert_eq!(d.vote(nullify(B, 1)), vec![tells(B, &n), tells(B, &null)]);
+    assert_eq!(d.vote(nullify(B, 2)), vec![], "once a while");
+    assert_eq!(d.vote(nullify(C, 2)), vec![tells(C, &null)]);
+    d.tick = 61_000;
+    assert_eq!(d.vote(notarize(B, &one)), vec![], "one that comes late is no question");
+}
+
+#[test]
+fn a_restarted_node_wants_to_see_final_what_it_voted_to_finalize_also_an_empty_block() {
+    let one = empty(1, &first());
+    let (p, n) = (proposed(&one, None, &[]), notarized([A, B, C], &one));
+    let journal =
+        vec![kept(&p), Fact::Voted(notarize(B, &one)), certified(&n), Fact::Voted(finalize(B, &one))];
+    let mut b = restarted(4, B, journal);
+    assert!(b.effects().contains(&Effect::Check(id(&one))));
+    assert_eq!(b.view(), 2);
+    b.valid(&one);
+    assert_eq!(b.at(20), vec![builds(2, id(&one), false)], "it leads, and finishes it");
+    let f = finalized([A, C, D], &one);
+    assert_eq!(b.certificate(&f), vec![records(&f), final_now(&[&one], &f)]);
+    assert_eq!(b.at(60_000), vec![], "and sleeps again");
+}
+
+#[test]
+fn a_leader_in_the_middle_of_a_catch_up_proposes_nothing() {
+    let last = FinalBlock { view: View(4), height: Height(4), ..first() };
+    let mut a = started(4, A, vec![], last, None);
+    assert_eq!(a.take(Input::Pool(true)), vec![], "nothing would show that its parent is final");
+}
+
+#[test]
+fn a_list_whose_check_takes_long_gives_way_to_that_of_another() {
+    let (mut d, one) = (authority(D), block(1, &first()));
+    let lie = Body { batches: vec![(markstein_proto::BatchId(first().id), first().id)], ..one.clone() };
+    d.certificate(&notarized([A, B, C], &one));
+    assert_eq!(d.fetched(A, &lie), vec![Effect::Check(id(&one))]);
+    assert_eq!(d.fetched(B, &one), vec![], "one at a time");
+    assert_eq!(d.engine.next_tick(), Some(1000));
+    assert_eq!(d.at(999), vec![]);
+    assert_eq!(d.at(1000), vec![Effect::Fetch(id(&one))], "another is asked as well");
+    assert_eq!(d.fetched(A, &one), vec![], "not by the same");
+    assert_eq!(d.fetched(B, &one), vec![Effect::Check(id(&one))]);
+    assert_eq!(d.fetched(A, &lie), vec![], "each has one turn");
+    d.valid(&one);
+    assert!(!d.at(3000).contains(&Effect::Fetch(id(&one))), "it is not asked for any more");
+}
+
+#[test]
+fn a_list_that_others_confirm_goes_on() {
+    let (mut d, one) = (authority(D), block(1, &first()));
+    d.certificate(&notarized([A, B, C], &one));
+    d.fetched(A, &one);
+    assert_eq!(d.at(1000), vec![Effect::Fetch(id(&one))]);
+    assert_eq!(d.fetched(B, &one), vec![]);
+    assert_eq!(d.valid(&one), vec![]);
+}
+
+#[test]
+fn an_own_block_whose_batches_are_not_found_is_looked_at_again_later_and_not_at_once() {
+    let one = block(1, &first());
+    let n = notarized([A, B, C], &one);
+    let mut d = restarted(4, D, vec![kept(&proposed(&one, None, &[])), certified(&n)]);
+    assert!(d.effects().contains(&Effect::Check(id(&one))));
+    assert_eq!(d.take(Input::Checked(id(&one), Verdict::Missing)), vec![]);
+    let f = finalized([A, B, C], &one);
+    assert_eq!(d.certificate(&f), vec![records(&f)]);
+    assert_eq!(d.at(199), vec![]);
+    assert_eq!(d.at(200), vec![Effect::Check(id(&one))]);
+}
