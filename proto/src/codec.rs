@@ -4,7 +4,7 @@
 //! compares. Unknown fields, trailing bytes, another order of fields, longer varints than needed and explicit
 //! defaults all differ from the second encoding and are refused.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 use prost::{
     Message,
@@ -195,6 +195,22 @@ pub(crate) fn require_ascending<T: Ord>(
         Ok(())
     } else {
         Err(DecodeError::Value { what, rule: "must be in ascending order without repetition" })
+    }
+}
+
+/// Refuses a list that holds anything twice.
+///
+/// # Errors
+/// [`DecodeError::Value`] of `what`.
+pub fn require_different<T: Ord>(
+    what: &'static str,
+    items: impl IntoIterator<Item = T>,
+) -> Result<(), DecodeError> {
+    let mut seen = BTreeSet::new();
+    if items.into_iter().all(|item| seen.insert(item)) {
+        Ok(())
+    } else {
+        Err(DecodeError::Value { what, rule: "must all be different" })
     }
 }
 

@@ -34,7 +34,7 @@ pub use batch::{
     Author, AuthorError, BATCH_AGE_MAX_MS, BATCH_MAX, BATCH_RECORDS_MAX, Batch, BatchHead, BatchId,
     RecordLeaf,
 };
-pub use codec::{CountBound, DecodeError, decode_bounded, display_name, is_deceptive};
+pub use codec::{CountBound, DecodeError, decode_bounded, display_name, is_deceptive, require_different};
 pub use genesis::{DocumentType, GENESIS_MAX, Genesis, LedgerId, Parameters};
 pub use genesis_file::{AuthorityEntry, GENESIS_FILE_MAX, GenesisFileError, IssuerEntry, IssuerKeyEntry};
 pub use hash::{Hash, HashFromSliceError};

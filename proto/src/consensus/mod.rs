@@ -21,10 +21,11 @@ use crate::{
 
 /// Longest certificate, in bytes.
 pub const CERTIFICATE_MAX: usize = 8 * 1024;
-/// Longest proposal, in bytes: 50,000 batches of one record each, and the certificates that justify it.
-pub const PROPOSAL_MAX: usize = 5 * 1024 * 1024;
-/// Most batches of a proposal: each has at least one record.
-pub const PROPOSAL_BATCHES_MAX: usize = 50_000;
+/// Longest proposal, in bytes: the names of its batches, and the certificates that justify it.
+pub const PROPOSAL_MAX: usize = 1024 * 1024;
+/// Most batches of a block. A voter gathers those it lacks before its turn's time is over, so what a leader may name is
+/// bounded in number and not only in bytes.
+pub const PROPOSAL_BATCHES_MAX: usize = 4096;
 /// Most nullifications a proposal carries; more are pulled by range.
 pub const PROPOSAL_NULLIFICATIONS_MAX: usize = 64;
 
@@ -370,6 +371,7 @@ impl Proposal {
                 .map(Certificate::from_wire)
                 .collect::<Result<_, _>>()?,
         };
+        codec::require_different("batches of a proposal", proposal.batches.iter().map(|(id, _)| *id))?;
         codec::require_ascending("nullifications", proposal.nullifications.iter().map(|c| c.subject.view))?;
         canonical("proposal", bytes, &proposal.to_wire())?;
         Ok(proposal)
