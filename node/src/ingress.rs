@@ -1,15 +1,19 @@
 //! From the network into the node: what peers say is verified, and goes to the driver, to the pool, or is answered from
 //! the store. Runs on the readers' tasks, so a node that is busy makes its peers wait.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
 
 use futures::future::BoxFuture;
 use markstein_proto::{Batch, Bytes};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     driver::{self, Audience, Checked, Event, Inspector, Mailbox, Outbox},
     messages::Message,
-    network::{self, GossipVerdict, Inbox, Network},
+    network::{self, GOSSIPED_BATCH_MAX, GossipVerdict, Inbox, Network},
     peer::{Misbehaviour, Peer},
     pool::{Announce, Origin, Pool, Verdict},
     storage::Db,
@@ -17,6 +21,53 @@ use crate::{
 
 /// The network, once it has started.
 pub type Link = Arc<OnceLock<Network>>;
+
+/// Large messages of one peer that are looked at or wait for the driver, and its questions that are being answered, all
+/// together. They hold their place until they are done, also where nobody reads that stream any more.
+const PLACES_OF_A_PEER: usize = 2;
+/// Threads that verify large messages and read answers from the store at once.
+const WORKERS: usize = 8;
+
+/// Bounds what peers make this node do at once.
+#[derive(Debug)]
+pub struct Places {
+    workers: Arc<Semaphore>,
+    peers: Mutex<BTreeMap<Peer, Arc<Semaphore>>>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { workers: Arc::new(Semaphore::new(WORKERS)), peers: Mutex::default() }
+    }
+}
+
+impl Places {
+    async fn of(&self, peer: Peer) -> OwnedSemaphorePermit {
+        let places = Arc::clone(
+            self.peers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(peer)
+                .or_insert_with(|| Arc::new(Semaphore::new(PLACES_OF_A_PEER))),
+        );
+        places.acquire_owned().await.expect("it is never closed")
+    }
+
+    /// Runs what takes long where it holds up nobody else, with the place of its peer, which comes back beside the
+    /// result; `None` where the runtime ends. Both are kept to the end of the work, whether or not anybody waits for it.
+    async fn work<T: Send + 'static>(
+        &self,
+        place: OwnedSemaphorePermit,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<(T, OwnedSemaphorePermit)> {
+        let worker = Arc::clone(&self.workers).acquire_owned().await.expect("it is never closed");
+        let work = move || {
+            let _worker = worker;
+            (work(), place)
+        };
+        tokio::task::spawn_blocking(work).await.ok()
+    }
+}
 
 /// Takes in what peers say.
 #[derive(Clone, Debug)]
@@ -31,6 +82,8 @@ pub struct Ingress {
     pub db: Db,
     /// For answers.
     pub link: Link,
+    /// Bounds.
+    pub places: Arc<Places>,
 }
 
 impl Inbox for Ingress {
@@ -47,9 +100,9 @@ impl Inbox for Ingress {
         Box::pin(async move { this.take(from, message).await })
     }
 
-    fn batch(&self, from: Peer, bytes: Bytes) -> BoxFuture<'static, GossipVerdict> {
+    fn batch(&self, _: Peer, bytes: Bytes) -> BoxFuture<'static, GossipVerdict> {
         let this = self.clone();
-        Box::pin(async move { this.take_batch(from, bytes).await })
+        Box::pin(async move { this.take_batch(bytes).await })
     }
 }
 
@@ -59,20 +112,25 @@ impl Ingress {
             message,
             Message::AskRange(_) | Message::AskBodies { .. } | Message::AskBatches(_) | Message::Pooled(_)
         );
-        let checked = if is_question {
+        if is_question {
             self.answer(from, message).await;
-            Checked::Heard
-        } else if is_large(&message) {
-            let inspector = Arc::clone(&self.inspector);
-            blocking(move || inspector.inspect(from, message)).await.unwrap_or(Ok(Checked::Heard))?
-        } else {
-            self.inspector.inspect(from, message)?
-        };
+            self.mailbox.put(Event::From(from, Checked::Heard)).await;
+            return Ok(());
+        }
+        if !is_large(&message) {
+            let checked = self.inspector.inspect(from, message)?;
+            self.mailbox.put(Event::From(from, checked)).await;
+            return Ok(());
+        }
+        let (inspector, place) = (Arc::clone(&self.inspector), self.places.of(from).await);
+        let inspect = move || inspector.inspect(from, message);
+        let Some((checked, place)) = self.places.work(place, inspect).await else { return Ok(()) };
+        let checked = checked?;
         let batch = match &checked {
             Checked::Batch(batch) => Some(Arc::clone(batch)),
             _ => None,
         };
-        self.mailbox.put(Event::From(from, checked)).await;
+        self.mailbox.put_large(Event::From(from, checked), place).await;
         if let Some(batch) = batch {
             // It was asked for, for a block or for the pool. Where it is no good, that is not this peer's fault.
             let _ = self.pool.gossip(batch).await;
@@ -81,27 +139,25 @@ impl Ingress {
     }
 
     async fn answer(&self, to: Peer, message: Message) {
-        let (db, pool) = (self.db.clone(), self.pool.clone());
-        let answers = blocking(move || driver::answer(&db, &pool, &message)).await;
-        match answers {
-            Some(Ok(answers)) => {
+        let (db, pool, place) = (self.db.clone(), self.pool.clone(), self.places.of(to).await);
+        match self.places.work(place, move || driver::answer(&db, &pool, &message)).await {
+            Some((Ok(answers), _place)) => {
                 for answer in answers.into_iter().flatten() {
                     self.link.get().into_iter().for_each(|network| network.send(to, answer.clone()));
                 }
             }
-            Some(Err(error)) => tracing::error!("the store failed a peer's question: {error}"),
+            Some((Err(error), _)) => tracing::error!("the store failed a peer's question: {error}"),
             None => {}
         }
     }
 
-    async fn take_batch(&self, from: Peer, bytes: Bytes) -> GossipVerdict {
+    async fn take_batch(&self, bytes: Bytes) -> GossipVerdict {
         let decoded = blocking(move || Batch::decode(bytes)).await;
         let batch = match decoded {
             Some(Ok(batch)) => Arc::new(batch),
             Some(Err(error)) => return GossipVerdict::Reject(Misbehaviour::new("malformed_batch", error)),
             None => return GossipVerdict::Ignore,
         };
-        self.mailbox.put(Event::From(from, Checked::Heard)).await;
         match self.pool.gossip(batch).await {
             Verdict::New => GossipVerdict::Accept,
             Verdict::Known | Verdict::NotNow => GossipVerdict::Ignore,
@@ -110,11 +166,13 @@ impl Ingress {
     }
 }
 
-/// Messages that take long to verify.
+/// Messages that take long to verify, or much memory.
 fn is_large(message: &Message) -> bool {
     match message {
         Message::BlockBatches { .. } | Message::Batch(_) | Message::Range(_) => true,
         Message::Proposal(proposal) => proposal.batches.len() + proposal.nullifications.len() > 32,
+        Message::Block(body) => body.batches.len() > 32,
+        Message::Memory { votes, .. } => votes.len() > 32,
         _ => false,
     }
 }
@@ -137,7 +195,12 @@ impl Announce for Announcer {
     fn pooled(&self, batch: &Arc<Batch>, origin: Origin) {
         self.mailbox.pooled();
         if let (Origin::Submitted, Some(network)) = (origin, self.link.get()) {
-            network.publish(batch.bytes().clone());
+            if batch.bytes().len() <= GOSSIPED_BATCH_MAX {
+                network.publish(batch.bytes().clone());
+            } else {
+                // Who lacks it asks for it.
+                network.broadcast(Message::Pooled(vec![batch.id()]), network::Audience::Authorities);
+            }
         }
     }
 }

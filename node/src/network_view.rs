@@ -23,6 +23,15 @@ pub struct AuthorityView {
     pub cosigned: LogSize,
 }
 
+/// A catch-up under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatchUp {
+    /// Where it began.
+    pub from: Height,
+    /// The highest block that this node has heard of.
+    pub to: Height,
+}
+
 /// All of it at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
@@ -34,6 +43,8 @@ pub struct Snapshot {
     pub voting: bool,
     /// Whether this node met a vote of its own that its journal does not know, and never votes again.
     pub forgot: bool,
+    /// Whether this node is behind and gets blocks from others.
+    pub catch_up: Option<CatchUp>,
 }
 
 /// Where it is published; clones share it.

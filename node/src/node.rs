@@ -183,6 +183,7 @@ impl Parts {
             pool: pool.clone(),
             db: folder.db().clone(),
             link: Arc::clone(&link),
+            places: Arc::default(),
         };
         let (hands, identity) = hands(genesis, number, keys);
         let stop_network = StopSignal::new();

@@ -20,7 +20,8 @@ impl fmt::Display for Peer {
     }
 }
 
-/// What a peer did that no honest one does, as far as this node can tell. It is counted by its kind.
+/// What a peer did that no honest one does, as far as this node can tell, or only with bad luck. It is counted by its
+/// kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}: {detail}")]
 pub struct Misbehaviour {
@@ -28,11 +29,18 @@ pub struct Misbehaviour {
     pub kind: &'static str,
     /// What exactly, for people.
     pub detail: String,
+    /// It may be bad luck, or this node's own: named and counted, and never a reason to keep the peer out.
+    pub excusable: bool,
 }
 
 impl Misbehaviour {
     /// Of a kind, with what happened.
     pub fn new(kind: &'static str, detail: impl fmt::Display) -> Self {
-        Self { kind, detail: detail.to_string() }
+        Self { kind, detail: detail.to_string(), excusable: false }
+    }
+
+    /// The same, for what an honest node may do too: one that was cut off, say, or whose clock is off.
+    pub fn excusable(kind: &'static str, detail: impl fmt::Display) -> Self {
+        Self { excusable: true, ..Self::new(kind, detail) }
     }
 }

@@ -12,8 +12,8 @@ use futures::FutureExt;
 use markstein_node::{
     finality::{Decision, finality},
     ledger::{
-        Cosigner, CosignerError, CountedCheckpoint, FinalState, LinesError, ReceiptFailure, Rules, State,
-        TreeHead, Turn, batch_receipts, cosignature_times, cosigned_size, counted_checkpoint, execute,
+        Cosigner, CosignerError, CountedCheckpoint, FinalState, LineTime, LinesError, ReceiptFailure, Rules,
+        State, TreeHead, Turn, batch_receipts, cosignature_times, cosigned_size, counted_checkpoint, execute,
         finalize, head_at, prune_cosignatures, receipt, record_of_batch, stored_lines, take_lines,
     },
     shutdown::StopSignal,
@@ -95,7 +95,8 @@ impl Node {
 
     fn take(&self, head: TreeHead, authority: u32, lines: &str) -> Result<bool, LinesError> {
         let (set, origin) = (&self.genesis.authorities, &self.genesis.origin);
-        let writes = take_lines(&self.db, set, origin, head, authority, lines)?;
+        let at = LineTime { clock_s: START_S + 1_000_000, step_s: 1 };
+        let writes = take_lines(&self.db, set, origin, head, authority, lines, at)?;
         let taken = writes.is_some();
         self.db.commit(writes.unwrap_or_default(), Durability::Unsynced).unwrap();
         Ok(taken)
@@ -244,7 +245,8 @@ fn only_the_lines_of_that_authority_on_that_checkpoint_are_taken() {
         assert_eq!(node.take(head, authority, &lines), Err(refused), "{lines}");
     }
     let origin = "neustadt.example/other";
-    let elsewhere = take_lines(&node.db, &node.genesis.authorities, origin, head, 1, &one);
+    let at = LineTime { clock_s: START_S + 1_000_000, step_s: 1 };
+    let elsewhere = take_lines(&node.db, &node.genesis.authorities, origin, head, 1, &one, at);
     assert_eq!(elsewhere, Err(signature(CosignatureError::OtherKey)));
     assert_eq!(node.db.range::<Cosignatures>(..).count(), 0, "nothing of it is kept");
     assert_eq!(node.take(head, 1, &one), Ok(true));
@@ -269,6 +271,26 @@ fn of_one_authority_the_latest_lines_are_kept() {
     node.hear(0, head, START_S + 7);
     node.hear(1, head, START_S + 9);
     assert_eq!(node.counted().unwrap().as_of_s, START_S + 7);
+}
+
+#[test]
+fn lines_that_come_too_soon_after_others_or_from_the_future_are_not_taken() {
+    let node = Node::new();
+    let head = node.state.head();
+    let (set, origin) = (&node.genesis.authorities, &node.genesis.origin);
+    let take = |time_s: u64| {
+        let lines = Node::new().peers[3].cosign(head, START_S + time_s).unwrap().unwrap();
+        let at = LineTime { clock_s: START_S + 100, step_s: 30 };
+        let writes = take_lines(&node.db, set, origin, head, 3, &lines, at)?;
+        let taken = writes.is_some();
+        node.db.commit(writes.unwrap_or_default(), Durability::Unsynced).unwrap();
+        Ok(taken)
+    };
+    assert_eq!([10, 11, 39, 40].map(take), [Ok(true), Ok(false), Ok(false), Ok(true)]);
+    assert_eq!(take(400), Ok(true), "five minutes ahead");
+    assert_eq!(Node::new().take(head, 3, "\n\n"), Err(LinesError::Form));
+    assert_eq!(take(401), Ok(false), "too soon after the last one");
+    assert_eq!(take(431), Err(LinesError::Ahead(331)));
 }
 
 #[test]

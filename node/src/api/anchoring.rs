@@ -2,7 +2,7 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use markstein_proto::{Batch, BatchId, Hash, Leaf};
+use markstein_proto::{BATCH_AGE_MAX_MS, Batch, BatchId, Hash, Leaf};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Code, Request, Response, Status};
@@ -18,6 +18,7 @@ use super::{
     storage_status,
 };
 use crate::{
+    config::Role,
     finality::{Decision, Snapshot},
     pool::Submitted,
     refusal::RefusedReason,
@@ -99,6 +100,15 @@ impl AnchoringService {
         let batch = blocking(move || Batch::decode(request.batch).map_err(|e| error::malformed(&e))).await;
         let batch = batch.inspect_err(|_| self.context.metrics.submission("MALFORMED"))?;
         let id = batch.id();
+        if self.is_for_an_authority(&batch).await? {
+            self.context.metrics.submission("ASK_AN_AUTHORITY");
+            return Err(error::retry(
+                Code::Unavailable,
+                "ASK_AN_AUTHORITY",
+                "this batch is more than a day old, and only an authority can have it refused for good: submit it to \
+                 an authority's node",
+            ));
+        }
         match self.context.pool.submit(Arc::new(batch)).await {
             Ok(Submitted::Accepted) => self.context.metrics.submission("ACCEPTED"),
             Ok(Submitted::Decided(_)) => self.context.metrics.submission("DECIDED"),
@@ -109,6 +119,16 @@ impl AnchoringService {
             }
         }
         Ok(id)
+    }
+
+    /// Whether an observer is given a batch that can only be refused for good. That takes a later block, which an
+    /// authority that has the batch sees to; others take none that is so old from this node.
+    async fn is_for_an_authority(&self, batch: &Batch) -> Result<bool, Status> {
+        let age = self.context.clock.now().0.saturating_sub(batch.head().created_at.0);
+        if !matches!(self.context.role, Role::Observer(_)) || age <= BATCH_AGE_MAX_MS {
+            return Ok(false);
+        }
+        Ok(matches!(self.state(batch.id()).await?.state, Some(Wire::Unknown(_))))
     }
 
     async fn state(&self, id: BatchId) -> Result<BatchState, Status> {

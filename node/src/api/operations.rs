@@ -58,6 +58,7 @@ fn status(context: &Context, snapshot: &Snapshot<'_>) -> Result<StatusResponse, 
         ids: set.authorities().iter().map(|a| a.id.as_str()).collect(),
         quorum: set.quorum(),
         own: set.authorities().iter().position(own),
+        height: tip.height,
         network: context.network.get(),
         caught: view.last::<Evidence>().map_err(|e| storage_status(&e))?.map(|(key, _)| key),
     };

@@ -1,10 +1,10 @@
 //! What is not as it should be, in words: who is missing, who does not vote, whose clock is off, and what follows.
 
-use markstein_proto::View;
+use markstein_proto::{Height, View};
 
 use crate::{
     driver::CLOCK_SKEW_MAX_MS,
-    network_view::{AuthorityView, Snapshot},
+    network_view::{AuthorityView, CatchUp, Snapshot},
 };
 
 /// Names that are listed one by one; of more only the number.
@@ -30,6 +30,8 @@ pub(super) struct Standing<'a> {
     pub(super) quorum: usize,
     /// This node's number, none for an observer.
     pub(super) own: Option<usize>,
+    /// This node's newest final block.
+    pub(super) height: Height,
     /// What the driver knows.
     pub(super) network: Snapshot,
     /// The newest view in which an authority was caught contradicting itself, and its number.
@@ -67,7 +69,7 @@ impl Standing<'_> {
 
     /// All of it, worst first.
     pub(super) fn conditions(&self) -> Vec<Condition> {
-        let conditions = [self.quorum(), self.own_vote(), self.clocks(), self.caught()];
+        let conditions = [self.quorum(), self.catch_up(), self.own_vote(), self.clocks(), self.caught()];
         conditions.into_iter().flatten().collect()
     }
 
@@ -93,6 +95,14 @@ impl Standing<'_> {
             return Some(Condition::stops(format!("no quorum: {text}; {so}")));
         }
         (!missing.is_empty() || !mute.is_empty()).then(|| Condition::said(text))
+    }
+
+    fn catch_up(&self) -> Option<Condition> {
+        let CatchUp { from, to } = self.network.catch_up?;
+        let (done, all) = (self.height.0.saturating_sub(from.0), to.0.saturating_sub(from.0));
+        Some(Condition::said(format!(
+            "this node is behind and gets blocks from others: {done} of {all} so far, up to block {to}"
+        )))
     }
 
     fn own_vote(&self) -> Option<Condition> {
@@ -172,7 +182,7 @@ mod tests {
 
     fn standing(authorities: Vec<AuthorityView>) -> Standing<'static> {
         let network = Snapshot { authorities, voting: true, ..Snapshot::default() };
-        Standing { ids: IDS.to_vec(), quorum: 3, own: Some(0), network, caught: None }
+        Standing { ids: IDS.to_vec(), quorum: 3, own: Some(0), height: Height(5), network, caught: None }
     }
 
     fn said(standing: &Standing<'_>) -> Vec<(String, bool)> {
@@ -255,6 +265,17 @@ mod tests {
         let away = AuthorityView { connected: false, ..skewed(9000) };
         let texts = said(&standing(vec![fine(), fine(), fine(), away]));
         assert_eq!(texts.len(), 1, "what one that is away said of its clock is old: {texts:?}");
+    }
+
+    #[test]
+    fn a_catch_up_says_how_far_it_is() {
+        let mut standing = standing(vec![fine(); 4]);
+        standing.network.catch_up = Some(CatchUp { from: Height(2), to: Height(12) });
+        one(
+            &standing,
+            "this node is behind and gets blocks from others: 3 of 10 so far, up to block 12",
+            false,
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use markstein_proto::{Batch, BatchId, Hash, Header, consensus::CheckedProposal, 
 
 use super::{Driver, DriverError};
 use crate::{
-    ledger::{Branch, ExecuteError, State, Turn, execute},
+    ledger::{BLOCK_BYTES_MAX, BatchRefusal, Branch, ExecuteError, InvalidBlock, State, Turn, execute},
     messages::Message,
     peer::{Misbehaviour, Peer},
     storage::{
@@ -15,6 +15,9 @@ use crate::{
         tables::{Batches, ProposedBatches},
     },
 };
+
+/// Views ahead of this node's whose proposals are looked at: as many as the engine keeps.
+const PROPOSALS_NAMED: u64 = 8;
 
 impl Driver {
     /// The state after a block that is final or was found valid here.
@@ -33,13 +36,30 @@ impl Driver {
         )
     }
 
-    /// The engine wants to know whether a block is valid: its batches are gathered first.
+    /// The engine wants to know whether a block is valid: its batches are gathered first. What may not be in it is not
+    /// read: what its parent's ledger holds, and more than a block's bytes.
     pub(super) fn check(&mut self, block: Hash) -> Result<(), DriverError> {
+        self.gather.forget(&block);
         let Some((header, batches)) = self.engine.body(&block) else { return Ok(()) };
         let (header, batches) = (header.clone(), batches.to_vec());
-        let mut found = Vec::with_capacity(batches.len());
+        // Where a catch-up has stored blocks that the engine does not know of yet, it may ask for one of them, or for one
+        // beside them. There is no answer: it will hear of the range's end, and forgets them then.
+        let Some(parent) = self.branch(&header.parent) else { return Ok(()) };
+        let (mut found, mut bytes) = (Vec::with_capacity(batches.len()), 0);
         for (id, head) in &batches {
-            found.push(self.find_batch(id, head)?);
+            if parent.contains(id)? {
+                return self.refuse_block(
+                    block,
+                    &header,
+                    &InvalidBlock::Batch { id: *id, refusal: BatchRefusal::Duplicate },
+                );
+            }
+            let batch = self.find_batch(id, head)?;
+            bytes += batch.as_ref().map_or(0, |batch| batch.bytes().len());
+            if bytes > BLOCK_BYTES_MAX {
+                return self.refuse_block(block, &header, &InvalidBlock::TooLarge);
+            }
+            found.push(batch);
         }
         if found.iter().all(Option::is_some) {
             let found = found.into_iter().flatten().collect();
@@ -47,17 +67,25 @@ impl Driver {
             self.answers.push_back(Input::Checked(block, verdict));
         } else {
             let first = Peer::Authority(header.proposer);
-            self.gather.start(block, header, batches, found, first, self.now.tick);
+            self.gather.start(block, header, &batches, found, first, self.now.tick);
         }
+        Ok(())
+    }
+
+    fn refuse_block(
+        &mut self,
+        block: Hash,
+        header: &Header,
+        reason: &InvalidBlock,
+    ) -> Result<(), DriverError> {
+        self.name_invalid(header, &reason.to_string());
+        self.answers.push_back(Input::Checked(block, Verdict::Invalid));
         Ok(())
     }
 
     /// The version of a batch that a block names, from wherever it is.
     pub(super) fn find_batch(&self, id: &BatchId, head: &Hash) -> Result<Option<Arc<Batch>>, DriverError> {
         let is_named = |batch: &Arc<Batch>| head_hash(batch) == *head;
-        if let Some(batch) = self.gather.taken(id, head) {
-            return Ok(Some(batch));
-        }
         if self.pool.contains(id)
             && let Some(batch) = self.pool.batch(&self.db, id)?.filter(is_named)
         {
@@ -90,13 +118,17 @@ impl Driver {
             Err(ExecuteError::Invalid(reason)) => reason.to_string(),
             Err(ExecuteError::Storage(error)) => return Err(error.into()),
         };
+        self.name_invalid(header, &reason);
+        Ok(Verdict::Invalid)
+    }
+
+    fn name_invalid(&self, header: &Header, reason: &str) {
         let id = header.block_id();
         tracing::warn!(block = %id, view = %header.view, proposer = header.proposer, "invalid block: {reason}");
-        if self.gather.is_proposed(&id) {
+        if self.is_as_proposed(&id) {
             let what = Misbehaviour::new("invalid_block", format!("view {}: {reason}", header.view));
             self.outbox.misbehaved(Peer::Authority(header.proposer), what);
         }
-        Ok(Verdict::Invalid)
     }
 
     /// What can be said of a proposal before its block is checked.
@@ -105,18 +137,28 @@ impl Driver {
         if from != Peer::Authority(header.proposer) || header.view < self.engine.view() {
             return; // an old one that is said again
         }
-        self.gather.proposed(header.block_id(), header.view);
+        let n = self.set.authorities().len() as u32;
+        if header.view.0 > self.engine.view().0.saturating_add(PROPOSALS_NAMED) {
+            return; // this node is behind, or the sender says so; what is not kept is not judged
+        }
+        if markstein_consensus::leader(header.view, n).0 != header.proposer {
+            let what = format!("a block in view {}, which another leads", header.view);
+            return self.outbox.misbehaved(from, Misbehaviour::new("not_leader", what));
+        }
+        self.gather.proposed(header.block_id(), header.view, &proposal.get().batches);
         let ahead = header.time.0.saturating_sub(self.now.clock.0);
         let behind = self.now.clock.0.saturating_sub(header.time.0);
         if ahead > self.timing.clock_skew_max {
-            let what = Misbehaviour::new("dated_ahead", format!("a block {ahead} ms ahead of this clock"));
-            self.outbox.misbehaved(from, what);
+            let what = format!("a block {ahead} ms ahead of this clock: not voted for");
+            self.outbox.misbehaved(from, Misbehaviour::excusable("dated_ahead", what));
         } else if behind > self.timing.proposal_age_max {
-            tracing::warn!(proposer = header.proposer, view = %header.view, behind, "a block dated long ago: not voted for");
+            let what = format!("a block dated {behind} ms before this clock: not voted for");
+            self.outbox.misbehaved(from, Misbehaviour::excusable("dated_behind", what));
         }
         let parent = &header.parent;
         if *parent != self.state.tip().block_id && self.engine.body(parent).is_none() {
-            tracing::warn!(proposer = header.proposer, view = %header.view, %parent, "a block on a parent not known here");
+            let what = format!("a block in view {} on {parent}, which is not known here", header.view);
+            self.outbox.misbehaved(from, Misbehaviour::excusable("unknown_parent", what));
         }
     }
 
@@ -145,9 +187,12 @@ impl Driver {
         Ok(())
     }
 
-    /// Gives a block that this node vouches for.
-    pub(super) fn tell_block(&self, to: Peer, block: &Hash) {
-        if let Some((header, batches)) = self.engine.offered(block) {
+    /// Gives a block that this node vouches for, once a while to each.
+    pub(super) fn tell_block(&mut self, to: Peer, block: &Hash) {
+        let tick = self.now.tick;
+        if let Some((header, batches)) = self.engine.offered(block)
+            && self.peers.may_tell_block(to, block, tick, tick + self.timing.fetch_retry / 2)
+        {
             let body = markstein_consensus::Body { header: header.clone(), batches: batches.to_vec() };
             self.outbox.send(to, Message::Block(Box::new(body)));
         }

@@ -7,7 +7,7 @@ use markstein_proto::{BATCH_AGE_MAX_MS, Batch, BatchId, Hash, TimeMs, View};
 
 use super::{Driver, DriverError, blocks::head_hash};
 use crate::{
-    ledger::{BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, State, Turn, check_batch, execute},
+    ledger::{BLOCK_BATCHES_MAX, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, State, Turn, check_batch, execute},
     refusal::RefusedReason,
     storage::{
         Durability, Writes,
@@ -78,7 +78,10 @@ impl Driver {
         let (mut good, mut refused, mut waits) = (Vec::new(), Vec::new(), false);
         let (mut bytes, mut records) = (0, 0);
         for pending in self.pool.pending().into_iter().filter(|_| batches) {
-            if bytes + pending.bytes > BLOCK_BYTES_MAX || records + pending.records > BLOCK_RECORDS_MAX {
+            let full = bytes + pending.bytes > BLOCK_BYTES_MAX
+                || records + pending.records > BLOCK_RECORDS_MAX
+                || good.len() == BLOCK_BATCHES_MAX;
+            if full {
                 break;
             }
             if branch.contains(&pending.id)? {

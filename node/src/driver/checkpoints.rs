@@ -10,8 +10,8 @@ use markstein_proto::{LogSize, View};
 use super::{Audience, Driver, DriverError};
 use crate::{
     ledger::{
-        Cosigner, ExecutedBlock, LinesError, State, TreeHead, counted_checkpoint, head_at,
-        prune_cosignatures, stored_lines, take_lines,
+        Cosigner, CountedCheckpoint, ExecutedBlock, LineTime, LinesError, State, TreeHead,
+        counted_checkpoint, counted_checkpoint_of, head_at, prune_cosignatures, stored_lines, take_lines,
     },
     messages::{CosignatureLines, Message},
     peer::{Misbehaviour, Peer},
@@ -91,7 +91,9 @@ impl Driver {
         for block in chain {
             let head = TreeHead { size: LogSize(block.frontier.size()), root: block.frontier.root() };
             self.checkpoints.add_head(head);
-            self.cosign(head, block.header.view)?;
+            // The promise not to cosign less is kept by the journal: after a restart nothing is cosigned before the own
+            // finalize votes are decided, and those were synced, or else the block was.
+            self.cosign(head, block.header.view, Durability::Unsynced)?;
         }
         self.take_early()
     }
@@ -100,13 +102,14 @@ impl Driver {
     pub(super) fn cosign_newest(&mut self) -> Result<(), DriverError> {
         let head = self.state.head();
         self.checkpoints.add_head(head);
-        self.cosign(head, self.state.tip().view)?;
+        // In the middle of a catch-up the block may not be durable yet: what is synced here makes it so.
+        self.cosign(head, self.state.tip().view, Durability::Synced)?;
         self.take_early()
     }
 
     /// Cosigns the head that a block of `view` ends with. What was cosigned before a restart ends at or below the last
     /// view in which the journal holds an own finalize vote: a block below that view may be smaller, and is left out.
-    fn cosign(&mut self, head: TreeHead, view: View) -> Result<(), DriverError> {
+    fn cosign(&mut self, head: TreeHead, view: View, durability: Durability) -> Result<(), DriverError> {
         self.checkpoints.recosign_at = Some(self.now.tick + self.checkpoints.recosign);
         let decided = self.checkpoints.from.is_none_or(|from| view >= from);
         let Some(cosigner) = &self.checkpoints.cosigner else { return Ok(()) };
@@ -118,13 +121,11 @@ impl Driver {
         let now = self.now.clock.max(self.state.tip().time);
         let Some(lines) = cosigner.cosign(&self.db, head, now, &mut writes)? else { return Ok(()) };
         let authority = cosigner.number();
-        // The promise not to cosign less is kept by the journal: after a restart nothing is cosigned before the own
-        // finalize votes are decided, and those were synced.
-        self.db.commit(writes, Durability::Unsynced)?;
+        self.db.commit(writes, durability)?;
         self.checkpoints.cosigned = head.size;
         let lines = CosignatureLines { size: head.size, authority, lines };
         self.outbox.broadcast(Audience::All, Message::Cosignature(lines));
-        self.count_checkpoint()
+        self.count_checkpoint_of(head.size)
     }
 
     /// Cosigns again when it is time.
@@ -149,14 +150,20 @@ impl Driver {
             return Ok(());
         }
         let Some(head) = self.head(lines.size)? else { return Ok(()) };
-        match take_lines(&self.db, &self.set, &self.origin, head, lines.authority, &lines.lines) {
+        let at = LineTime { clock_s: self.now.clock.0 / 1000, step_s: self.checkpoints.recosign / 2000 };
+        match take_lines(&self.db, &self.set, &self.origin, head, lines.authority, &lines.lines, at) {
             Ok(Some(writes)) => {
                 self.db.commit(writes, Durability::Unsynced)?;
                 self.peers.cosigned(lines.authority, lines.size);
-                self.count_checkpoint()
+                self.count_checkpoint_of(lines.size)
             }
             Ok(None) => Ok(()),
             Err(LinesError::Storage(error)) => Err(error.into()),
+            Err(error @ LinesError::Ahead(_)) => {
+                let who = format!("lines of authority {} on size {}: {error}", lines.authority, lines.size);
+                self.outbox.misbehaved(from, Misbehaviour::excusable("cosignature_ahead", who));
+                Ok(())
+            }
             Err(error) => {
                 let who = format!("lines of authority {} on size {}: {error}", lines.authority, lines.size);
                 self.outbox.misbehaved(from, Misbehaviour::new("bad_cosignature", who));
@@ -191,9 +198,20 @@ impl Driver {
         now.into_iter().try_for_each(|((from, ..), lines)| self.on_cosignature(from, lines))
     }
 
-    /// Publishes the newest checkpoint with a quorum, and removes what it makes superfluous.
+    /// Publishes the newest checkpoint with a quorum that is stored.
     pub(super) fn count_checkpoint(&mut self) -> Result<(), DriverError> {
-        let Some(counted) = counted_checkpoint(&self.db, &self.state, &self.origin)? else { return Ok(()) };
+        let counted = counted_checkpoint(&self.db, &self.state, &self.origin)?;
+        counted.map_or(Ok(()), |counted| self.publish_checkpoint(counted))
+    }
+
+    /// The same after a line on a log of this size was stored: no other can have come to count by it.
+    fn count_checkpoint_of(&mut self, size: LogSize) -> Result<(), DriverError> {
+        let counted = counted_checkpoint_of(&self.db, &self.state, &self.origin, size)?;
+        counted.map_or(Ok(()), |counted| self.publish_checkpoint(counted))
+    }
+
+    /// Publishes a checkpoint, if it is newer, and removes what it makes superfluous.
+    fn publish_checkpoint(&mut self, counted: CountedCheckpoint) -> Result<(), DriverError> {
         let newer = (counted.size, counted.as_of_s)
             > (self.checkpoints.counted.unwrap_or(LogSize(0)), self.checkpoints.as_of_s);
         if newer {

@@ -13,6 +13,9 @@ use crate::{
     },
 };
 
+/// Pairs of votes that are kept of one authority: the first ones, more prove nothing more.
+const EVIDENCE_MAX: usize = 64;
+
 impl Driver {
     /// Tells the engine something and does what it wants then. What running an effect has to say to the engine waits
     /// in `answers` until the effects before it are done.
@@ -93,6 +96,11 @@ impl Driver {
         );
         let what = Misbehaviour::new("equivocation", format!("two votes in view {view}"));
         self.outbox.misbehaved(Peer::Authority(first.signer), what);
+        let kept = self.evidence.entry(first.signer).or_default();
+        if *kept >= EVIDENCE_MAX {
+            return Ok(());
+        }
+        *kept += 1;
         let bytes = Message::Memory { finalization: None, votes: vec![first.clone(), second.clone()] };
         self.recorded.put::<EvidenceTable>(&(view, first.signer), &bytes.encode());
         Ok(())

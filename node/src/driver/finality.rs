@@ -89,7 +89,9 @@ impl Driver {
     pub(super) fn after_finality(&mut self, certificate: &CheckedCertificate) {
         let view = certificate.view();
         self.executed.retain(|_, block| block.header.view > view);
-        self.gather.prune(view);
+        for header in self.gather.prune(view) {
+            self.name_missing(&header);
+        }
     }
 
     fn tell_metrics(&self, block: &ExecutedBlock) {

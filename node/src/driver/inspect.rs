@@ -50,9 +50,11 @@ impl Inspector {
             Message::Cosignature(lines) => Checked::Cosignature(lines),
             Message::Heartbeat(beat) => Checked::Heartbeat(beat),
             Message::AskMemory => Checked::AskMemory,
+            // Observers hear certificates only, and are not asked.
+            Message::Memory { .. } if matches!(from, Peer::Observer(_)) => Checked::Heard,
             Message::Memory { finalization, votes } => {
                 let finalization =
-                    finalization.map(|certificate| self.certificate(certificate)).transpose()?;
+                    finalization.map(|certificate| self.finalization(certificate)).transpose()?;
                 let own = |vote: Vote| match self.me {
                     Some(me) if vote.signer == me => self.verifier.vote(vote).map_err(|e| blame(&e)),
                     _ => Err(Misbehaviour::new(

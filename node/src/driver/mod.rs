@@ -46,7 +46,7 @@ use crate::{
     pool::{Pool, PoolFailure},
     storage::{
         Db, Read, StorageError, Writes,
-        tables::{Finalizations, Meta, MetaKey},
+        tables::{Evidence, Finalizations, Meta, MetaKey},
     },
 };
 
@@ -147,6 +147,8 @@ pub struct Driver {
     timing: Timing,
     /// The tick of the next round of what is done every second.
     round_at: u64,
+    /// Pairs of votes kept as evidence, by authority.
+    evidence: BTreeMap<u32, usize>,
     /// A block became final: the engine is to be told what is left in the pool.
     pool_due: bool,
     /// A block to build in the next step: one a step, so that whoever runs this can stop it in between.
@@ -246,6 +248,7 @@ impl Driver {
             metrics: parts.metrics,
             timing: parts.timing,
             round_at: now.tick,
+            evidence: kept_evidence(&db)?,
             pool_due: true,
             to_build: None,
             has_built: false,
@@ -280,10 +283,7 @@ impl Driver {
             Event::Tick => self.input(Input::Tick)?,
             Event::Pooled => self.on_pooled()?,
             Event::Connected(peer) => self.on_connected(peer)?,
-            Event::Disconnected(peer) => {
-                tracing::info!(%peer, "disconnected");
-                self.peers.disconnected(peer);
-            }
+            Event::Disconnected(peer) => self.peers.disconnected(peer),
             Event::From(peer, checked) => self.on_message(peer, checked)?,
         }
         if self.now.tick >= self.round_at {
@@ -339,14 +339,15 @@ impl Driver {
         self.builder.look_again();
         self.tell_pool()?;
         self.ask_memory();
-        self.inspector.forget_below(self.engine.last_final().view);
+        self.inspector.forget_below(self.engine.last_final().view.next());
         self.publish_view();
         Ok(())
     }
 
     fn publish_view(&self) {
         let silent = self.engine.silent_for(self.peers.silence());
-        self.peers.publish(&self.state, &self.engine, &silent, self.now);
+        let catch_up = self.sync.progress(self.peers.highest());
+        self.peers.publish(&self.state, &self.engine, &silent, catch_up, self.now);
     }
 
     fn on_message(&mut self, peer: Peer, checked: Checked) -> Result<(), DriverError> {
@@ -386,7 +387,7 @@ impl Driver {
                 self.input(Input::Heard(from))
             }
             Checked::Batch(batch) => {
-                self.gather.take(batch);
+                self.gather.take(&batch, self.now.tick);
                 self.input(Input::Heard(from))
             }
             Checked::Range { above, finalization, headers } => {
@@ -415,6 +416,16 @@ impl Driver {
             Some(observer) => Peer::Observer(observer),
         }
     }
+}
+
+/// How many pairs of votes are kept of each authority.
+fn kept_evidence(db: &Db) -> Result<BTreeMap<u32, usize>, StorageError> {
+    let mut kept = BTreeMap::new();
+    for entry in db.range::<Evidence>(..) {
+        let ((_, signer), _) = entry?;
+        *kept.entry(signer).or_default() += 1;
+    }
+    Ok(kept)
 }
 
 /// The final block as the engine needs it.

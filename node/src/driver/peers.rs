@@ -3,29 +3,38 @@
 use std::collections::BTreeMap;
 
 use markstein_consensus::{AuthorityNumber, Engine, Now};
-use markstein_proto::{AuthoritySet, Height, LogSize, View};
+use markstein_proto::{AuthoritySet, Hash, Height, LogSize, View};
 
 use super::{Audience, Driver};
 use crate::{
     ledger::{FinalState, State},
     messages::{Heartbeat, Message, POOLED_MAX},
-    network_view::{AuthorityView, NetworkView, Snapshot},
+    network_view::{AuthorityView, CatchUp, NetworkView, Snapshot},
     peer::Peer,
 };
 
-/// Views ahead of everybody that no honest vote is.
-const FAR_AHEAD: u64 = 64;
+/// Views ahead of everybody that no honest vote is: more than a node goes through between two heartbeats.
+const FAR_AHEAD: u64 = 10_000;
 /// An authority not heard for this long is missing, in milliseconds.
 const SILENCE: u64 = 3_500;
 
+/// Blocks that a peer is given within half a retry.
+const TOLD_MAX: usize = 64;
+/// A peer that comes and goes is told all again after this time, in milliseconds.
+const TELL_ALL_AGAIN: u64 = 1_000;
+
 /// One peer.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Known {
     connected: bool,
     heard: Option<u64>,
     beat: Option<Heartbeat>,
     /// Their clock minus ours, when they said it.
     skew_ms: i64,
+    /// Blocks it was given, and until when it is not given them again.
+    told: BTreeMap<Hash, u64>,
+    /// When it was told all that it may have missed.
+    told_all: Option<u64>,
 }
 
 /// All peers.
@@ -58,6 +67,27 @@ impl Peers {
 
     pub(super) fn connected(&mut self, peer: Peer) {
         self.known.entry(peer).or_default().connected = true;
+    }
+
+    /// Whether a peer may be given this block again, and not another time before `until`.
+    pub(super) fn may_tell_block(&mut self, peer: Peer, block: &Hash, now: u64, until: u64) -> bool {
+        let told = &mut self.known.entry(peer).or_default().told;
+        told.retain(|_, until| *until > now);
+        if told.contains_key(block) || told.len() >= TOLD_MAX {
+            return false;
+        }
+        told.insert(*block, until);
+        true
+    }
+
+    /// Whether a peer may be told all that it may have missed, and not again for a while.
+    fn may_tell_all(&mut self, peer: Peer, now: u64) -> bool {
+        let known = self.known.entry(peer).or_default();
+        let may = known.told_all.is_none_or(|at| now >= at + TELL_ALL_AGAIN);
+        if may {
+            known.told_all = Some(now);
+        }
+        may
     }
 
     pub(super) fn disconnected(&mut self, peer: Peer) {
@@ -94,8 +124,21 @@ impl Peers {
         if peers.is_empty() { connected().map(|(peer, _)| *peer).collect() } else { peers }
     }
 
+    /// The highest block that a connected peer says it has.
+    pub(super) fn highest(&self) -> Height {
+        let beats = self.known.values().filter(|known| known.connected).filter_map(|known| known.beat);
+        beats.map(|beat| beat.height).max().unwrap_or(Height(0))
+    }
+
     /// Tells operators how things stand.
-    pub(super) fn publish(&self, state: &FinalState, engine: &Engine, silent: &[AuthorityNumber], now: Now) {
+    pub(super) fn publish(
+        &self,
+        state: &FinalState,
+        engine: &Engine,
+        silent: &[AuthorityNumber],
+        catch_up: Option<CatchUp>,
+        now: Now,
+    ) {
         let authorities = (0..self.cosigned.len() as u32).map(|number| {
             if Some(number) == self.me {
                 return AuthorityView {
@@ -108,7 +151,7 @@ impl Peers {
                     cosigned: self.cosigned[number as usize],
                 };
             }
-            let known = self.known.get(&Peer::Authority(number)).copied().unwrap_or_default();
+            let known = self.known.get(&Peer::Authority(number)).cloned().unwrap_or_default();
             let beat = known.beat.unwrap_or_default();
             AuthorityView {
                 connected: known.connected && !silent.contains(&AuthorityNumber(number)),
@@ -125,6 +168,7 @@ impl Peers {
             view: engine.view(),
             voting: engine.is_voting(),
             forgot: self.forgot,
+            catch_up,
         };
         self.view.publish(snapshot);
     }
@@ -132,8 +176,10 @@ impl Peers {
 
 impl Driver {
     pub(super) fn on_connected(&mut self, peer: Peer) -> Result<(), super::DriverError> {
-        tracing::info!(%peer, "connected");
         self.peers.connected(peer);
+        if !self.peers.may_tell_all(peer, self.now.tick) {
+            return Ok(()); // it comes and goes; what is new it hears
+        }
         self.outbox.send(peer, Message::Heartbeat(self.heartbeat()));
         if let Some(finalization) = self.engine.finalization() {
             self.outbox.send(peer, Message::Certificate(finalization.get().clone()));

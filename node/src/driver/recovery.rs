@@ -8,7 +8,7 @@ use markstein_proto::{
     consensus::{CheckedCertificate, CheckedVote},
 };
 
-use super::{Audience, Driver, DriverError};
+use super::{Driver, DriverError};
 use crate::{
     messages::{MEMORY_VOTES_MAX, Message},
     peer::Peer,
@@ -39,14 +39,22 @@ impl Recovery {
 impl Driver {
     /// Asks all who have not answered.
     pub(super) fn ask_memory(&self) {
-        if self.recovery.missing() > 0 {
-            self.outbox.broadcast(Audience::Authorities, Message::AskMemory);
+        if self.recovery.missing() == 0 {
+            return;
+        }
+        let others = (0..self.set.authorities().len() as u32).filter(|number| Some(*number) != self.me);
+        for number in others.filter(|number| !self.recovery.answered.contains(number)) {
+            self.outbox.send(Peer::Authority(number), Message::AskMemory);
         }
     }
 
-    /// Answers at once, also while this node waits itself.
+    /// Answers at once, also while this node waits itself; but not in the middle of a catch-up that a restart interrupted:
+    /// without a finalization it cannot say which views are decided, and would seem to say that none are.
     pub(super) fn tell_memory(&self, to: Peer) {
         let finalization = self.engine.finalization().map(|certificate| certificate.get().clone());
+        if finalization.is_none() && self.engine.last_final().view > View(0) {
+            return;
+        }
         let votes = self.engine.votes_of(self.number_of(to)).take(MEMORY_VOTES_MAX);
         let votes = votes.map(|vote| vote.get().clone()).collect();
         self.outbox.send(to, Message::Memory { finalization, votes });

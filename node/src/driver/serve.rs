@@ -12,6 +12,9 @@ use crate::{
     },
 };
 
+/// With more than this an answer ends, in bytes: it is in memory as a whole.
+const ANSWER_BYTES: usize = 8 * 1024 * 1024;
+
 /// What this node answers to a message, `None` where it is not a question of this kind.
 ///
 /// # Errors
@@ -21,11 +24,17 @@ pub fn answer(db: &Db, pool: &Pool, message: &Message) -> Result<Option<Vec<Mess
         Message::AskRange(above) => range(db, *above)?.into_iter().collect(),
         Message::AskBodies { first, count } => bodies(db, *first, *count)?,
         Message::AskBatches(asked) => {
-            let found = asked.iter().map(|(id, head)| batch(db, id, head.as_ref()));
-            found
-                .filter_map(Result::transpose)
-                .map(|bytes| bytes.map(Message::Batch))
-                .collect::<Result<_, _>>()?
+            let (mut answers, mut bytes) = (Vec::new(), 0);
+            for (id, head) in asked {
+                if let Some(found) = batch(db, id, head.as_ref())? {
+                    bytes += found.len();
+                    answers.push(Message::Batch(found));
+                }
+                if bytes > ANSWER_BYTES {
+                    break; // the rest is asked for again
+                }
+            }
+            answers
         }
         Message::Pooled(ids) => {
             let mut unknown = Vec::new();
@@ -64,10 +73,14 @@ fn header(db: &Db, height: Height) -> Result<Header, StorageError> {
 }
 
 fn bodies(db: &Db, first: Height, count: u32) -> Result<Vec<Message>, StorageError> {
-    let mut answers = Vec::new();
+    let (mut answers, mut bytes) = (Vec::new(), 0);
     for height in (first.0..first.0.saturating_add(u64::from(count))).map(Height) {
         let Some(block) = block_at(db, height)? else { break };
+        bytes += block.batches.iter().map(Vec::len).sum::<usize>();
         answers.push(Message::BlockBatches { height, batches: block.batches });
+        if bytes > ANSWER_BYTES {
+            break;
+        }
     }
     Ok(answers)
 }

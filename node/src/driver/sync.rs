@@ -1,10 +1,14 @@
 //! Catch-up: ranges of blocks, verified backwards from a finalization, from whoever has them.
 //!
 //! Headers first: they must lead from this node's newest final block to a block with a verified finalization. Then
-//! the batches of each, which must give exactly that header when they are executed. So nothing a peer says is believed,
-//! and what is stored is stored block by block: an interrupted catch-up goes on where it was.
+//! the batches of each, which must give exactly that header when they are executed. So nothing a peer says is believed;
+//! verified headers stay when the peer that gives the batches is left for another; and what is stored is stored block
+//! by block, so an interrupted catch-up goes on where it was.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use markstein_consensus::Input;
 use markstein_proto::{
@@ -16,43 +20,166 @@ use super::{Driver, DriverError, blocks::difference, final_block};
 use crate::{
     ledger::{ExecuteError, ExecutedBlock, FinalState, State, Turn, execute},
     messages::Message,
+    network_view::CatchUp,
     peer::{Misbehaviour, Peer},
     storage::{Durability, Writes},
 };
 
-/// A peer that does not answer within this time is given up for another.
+/// A peer that gives nothing for this long is left for another. Doubled each time nobody gave anything, since the link
+/// may be slow and the next block large; back to this with every block.
 const PATIENCE: u64 = 2_000;
-/// Blocks whose batches are asked for at once.
-const BODIES_AT_ONCE: u32 = 16;
+/// See [`PATIENCE`].
+const PATIENCE_MAX: u64 = 64_000;
+/// A peer is held to its pace only after this long.
+const TURN_MIN: u64 = 4_000;
+/// A peer is left for another that gave, or may give, this many times as much.
+const FASTER: u64 = 4;
+/// Blocks asked for and not here yet.
+const WINDOW_MAX: u64 = 32;
+/// As many of them as have about this many bytes, two at least.
+const WINDOW_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes of a block before any came.
+const BLOCK_GUESS: u64 = 1024 * 1024;
+/// Pause between two lines of the log on how far it is.
+const SAY_EVERY: u64 = 5_000;
 
-/// A catch-up under way.
-#[derive(Debug, Default)]
+/// A catch-up, under way or not.
+#[derive(Debug)]
 pub(super) struct Sync {
-    run: Option<Run>,
+    stage: Stage,
     /// View of the finalization that is to be reached.
     target: View,
-    /// Peers are asked in turn.
+    patience: u64,
+    /// Bytes per second of each peer's last turn, until the aim is reached.
+    rates: BTreeMap<Peer, u64>,
+    /// Peers of one rate are asked in turn.
     turn: usize,
+    /// Where it began, for people.
+    began: Option<Began>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Began {
+    height: Height,
+    tick: u64,
+    said: u64,
 }
 
 #[derive(Debug)]
-struct Run {
+enum Stage {
+    Idle,
+    /// A range of headers is asked for.
+    Asking {
+        peer: Peer,
+        until: u64,
+    },
+    Fetching(Box<Fetching>),
+}
+
+/// Verified headers whose batches are still to come.
+#[derive(Debug)]
+struct Fetching {
+    headers: VecDeque<Header>,
+    /// On the last of them.
+    certificate: CheckedCertificate,
     peer: Peer,
-    until: u64,
-    /// Verified headers whose batches are still to come, and the finalization on the last.
-    range: Option<(VecDeque<Header>, CheckedCertificate)>,
     /// Batches were asked for up to this height.
     asked: Height,
+    until: u64,
+    since: u64,
+    /// What this peer gave since then.
+    blocks: u64,
+    bytes: u64,
+}
+
+impl Default for Sync {
+    fn default() -> Self {
+        Self {
+            stage: Stage::Idle,
+            target: View(0),
+            patience: PATIENCE,
+            rates: BTreeMap::new(),
+            turn: 0,
+            began: None,
+        }
+    }
 }
 
 impl Sync {
     pub(super) fn next_tick(&self) -> Option<u64> {
-        self.run.as_ref().map(|run| run.until)
+        match &self.stage {
+            Stage::Idle => None,
+            Stage::Asking { until, .. } => Some(*until),
+            Stage::Fetching(fetching) => Some(fetching.until),
+        }
     }
 
     /// Whether blocks are on their way.
     pub(super) const fn is_under_way(&self) -> bool {
-        self.run.is_some()
+        !matches!(self.stage, Stage::Idle)
+    }
+
+    /// How far it is, for people: none where nothing is to be caught up.
+    pub(super) fn progress(&self, highest: Height) -> Option<CatchUp> {
+        let began = self.began.filter(|_| self.is_under_way())?;
+        let last = match &self.stage {
+            Stage::Fetching(fetching) => fetching.headers.back().map(|header| header.height),
+            Stage::Idle | Stage::Asking { .. } => None,
+        };
+        Some(CatchUp { from: began.height, to: last.unwrap_or(Height(0)).max(highest) })
+    }
+
+    fn is_from(&self, peer: Peer) -> bool {
+        match &self.stage {
+            Stage::Idle => false,
+            Stage::Asking { peer: asked, .. } => *asked == peer,
+            Stage::Fetching(fetching) => fetching.peer == peer,
+        }
+    }
+
+    /// Notes the pace of a peer whose turn ends.
+    fn end_turn(&mut self, tick: u64) {
+        match &self.stage {
+            Stage::Idle => {}
+            Stage::Asking { peer, .. } => {
+                self.rates.insert(*peer, 0);
+            }
+            Stage::Fetching(fetching) => {
+                self.rates.insert(fetching.peer, fetching.rate(tick));
+            }
+        }
+    }
+
+    /// The fastest of them: authorities of whom nothing is known first, and observers of whom nothing is known only
+    /// where nobody else gave anything.
+    fn choose(&mut self, candidates: &[Peer]) -> Option<Peer> {
+        let unknown = |peer: &Peer| if matches!(peer, Peer::Authority(_)) { u64::MAX } else { 1 };
+        let rate = |peer: &Peer| self.rates.get(peer).copied().unwrap_or_else(|| unknown(peer));
+        let best = candidates.iter().map(rate).max()?;
+        let fastest: Vec<Peer> = candidates.iter().filter(|peer| rate(peer) == best).copied().collect();
+        self.turn += 1;
+        fastest.get(self.turn % fastest.len()).copied()
+    }
+}
+
+impl Fetching {
+    /// Bytes per second.
+    fn rate(&self, tick: u64) -> u64 {
+        self.bytes.saturating_mul(1000) / tick.saturating_sub(self.since).max(1)
+    }
+
+    /// The next blocks to ask for, from a height on, as many as there is room for.
+    fn ask(&mut self, from: Height) -> Vec<Message> {
+        let average = if self.blocks == 0 { BLOCK_GUESS } else { (self.bytes / self.blocks).max(1) };
+        let window = (WINDOW_BYTES / average).clamp(2, WINDOW_MAX);
+        let last = self.headers.back().map_or(Height(0), |header| header.height);
+        let end = (from.0 + window - 1).min(last.0);
+        // One by one: whoever answers builds one block at a time.
+        let messages =
+            (self.asked.0 + 1..=end).map(|height| Message::AskBodies { first: Height(height), count: 1 });
+        let messages = messages.collect();
+        self.asked = Height(end.max(self.asked.0));
+        messages
     }
 }
 
@@ -65,26 +192,89 @@ impl Driver {
         }
     }
 
+    /// Asks a peer for the headers above this node's newest block.
     fn ask_range(&mut self) {
-        self.sync.run = None;
-        let above = self.state.tip().height;
+        let (tick, above) = (self.now.tick, self.state.tip().height);
+        self.sync.end_turn(tick);
+        self.sync.stage = Stage::Idle;
         let candidates = self.peers.above(above);
-        let Some(peer) = candidates.get(self.sync.turn % candidates.len().max(1)).copied() else { return };
-        self.sync.turn += 1;
-        self.sync.run = Some(Run { peer, until: self.now.tick + PATIENCE, range: None, asked: above });
+        let Some(peer) = self.sync.choose(&candidates) else { return };
+        let began = Began { height: above, tick, said: tick };
+        self.sync.began.get_or_insert(began);
+        self.sync.stage = Stage::Asking { peer, until: tick + self.sync.patience };
         self.outbox.send(peer, Message::AskRange(above));
     }
 
-    /// Asks another peer where one does not answer; ends a catch-up whose aim was reached in another way.
-    pub(super) fn run_sync(&mut self) {
-        let Some(run) = &self.sync.run else { return };
-        let aim = run.range.as_ref().map_or(self.sync.target, |(_, certificate)| certificate.view());
-        if aim <= self.engine.last_final().view {
-            self.sync.run = None;
-        } else if run.until <= self.now.tick {
-            tracing::info!(peer = %run.peer, "catch-up: no answer, asking another");
-            self.ask_range();
+    /// Lets another peer give the batches of the headers that are verified.
+    fn change_peer(&mut self) {
+        let (tick, tip) = (self.now.tick, self.state.tip().height);
+        self.sync.end_turn(tick);
+        let candidates = self.peers.above(tip);
+        let chosen = self.sync.choose(&candidates);
+        let patience = self.sync.patience;
+        match (&mut self.sync.stage, chosen) {
+            (Stage::Fetching(fetching), Some(peer)) => {
+                tracing::info!(from = %fetching.peer, %peer, "catch-up: going on with another peer");
+                (fetching.peer, fetching.asked) = (peer, tip);
+                (fetching.since, fetching.until) = (tick, tick + patience);
+                (fetching.blocks, fetching.bytes) = (0, 0);
+                self.ask_bodies();
+            }
+            (stage, _) => *stage = Stage::Idle, // the engine asks again
         }
+    }
+
+    /// Leaves a peer that gives nothing, or too little, for another; ends a catch-up whose aim was reached in another
+    /// way.
+    pub(super) fn run_sync(&mut self) {
+        let tick = self.now.tick;
+        let (aim, until) = match &self.sync.stage {
+            Stage::Idle => return,
+            Stage::Asking { until, .. } => (self.sync.target, *until),
+            Stage::Fetching(fetching) => (fetching.certificate.view(), fetching.until),
+        };
+        if aim <= self.engine.last_final().view {
+            self.end_sync();
+        } else if until <= tick {
+            let candidates = self.peers.above(self.state.tip().height);
+            if candidates.iter().all(|peer| self.sync.rates.contains_key(peer) || self.sync.is_from(*peer)) {
+                self.sync.patience = (self.sync.patience * 2).min(PATIENCE_MAX);
+            }
+            match &self.sync.stage {
+                Stage::Fetching(_) => self.change_peer(),
+                Stage::Idle | Stage::Asking { .. } => self.ask_range(),
+            }
+        } else if self.is_too_slow() {
+            self.change_peer();
+        }
+    }
+
+    fn end_sync(&mut self) {
+        self.sync.stage = Stage::Idle;
+        if self.sync.target > self.engine.last_final().view {
+            return; // the next range follows
+        }
+        self.sync.rates.clear();
+        if let Some(began) = self.sync.began.take() {
+            let height = self.state.tip().height;
+            let (blocks, ms) = (height.0.saturating_sub(began.height.0), self.now.tick - began.tick);
+            tracing::info!(%height, blocks, ms, "catch-up: done");
+        }
+    }
+
+    /// Whether another peer gave, or may give, much more.
+    fn is_too_slow(&self) -> bool {
+        let Stage::Fetching(fetching) = &self.sync.stage else { return false };
+        if self.now.tick < fetching.since + TURN_MIN {
+            return false;
+        }
+        let rate = fetching.rate(self.now.tick);
+        let others = self.peers.above(self.state.tip().height).into_iter().filter(|p| *p != fetching.peer);
+        let faster = |peer| match self.sync.rates.get(&peer) {
+            Some(other) => *other > rate.saturating_mul(FASTER),
+            None => rate < WINDOW_BYTES / FASTER, // it may be much faster, unless this is fast enough
+        };
+        others.into_iter().any(faster)
     }
 
     pub(super) fn on_range(
@@ -94,9 +284,9 @@ impl Driver {
         finalization: CheckedCertificate,
         headers: Vec<Header>,
     ) {
-        let Some(run) = self.sync.run.as_mut().filter(|run| run.peer == peer && run.range.is_none()) else {
+        if !matches!(self.sync.stage, Stage::Asking { peer: asked, .. } if asked == peer) {
             return;
-        };
+        }
         let tip = self.state.tip();
         if above != tip.height {
             return; // this node went on by itself since
@@ -114,21 +304,26 @@ impl Driver {
             self.outbox.misbehaved(peer, what);
             return self.ask_range();
         }
-        run.until = self.now.tick + PATIENCE;
-        run.range = Some((headers.into(), finalization));
+        let tick = self.now.tick;
+        self.sync.stage = Stage::Fetching(Box::new(Fetching {
+            headers: headers.into(),
+            certificate: finalization,
+            peer,
+            asked: tip.height,
+            until: tick + self.sync.patience,
+            since: tick,
+            blocks: 0,
+            bytes: 0,
+        }));
         self.ask_bodies();
     }
 
+    /// Asks for as many blocks as there is room for.
     fn ask_bodies(&mut self) {
-        let Some(run) = &mut self.sync.run else { return };
-        let Some((headers, _)) = &run.range else { return };
-        let Some(last) = headers.back() else { return };
-        let first = run.asked.next();
-        let count = (last.height.0 + 1).saturating_sub(first.0).min(u64::from(BODIES_AT_ONCE)) as u32;
-        if count > 0 {
-            run.asked = Height(first.0 + u64::from(count) - 1);
-            self.outbox.send(run.peer, Message::AskBodies { first, count });
-        }
+        let from = self.state.tip().height.next();
+        let Stage::Fetching(fetching) = &mut self.sync.stage else { return };
+        let peer = fetching.peer;
+        fetching.ask(from).into_iter().for_each(|message| self.outbox.send(peer, message));
     }
 
     pub(super) fn on_block_batches(
@@ -137,46 +332,76 @@ impl Driver {
         height: Height,
         batches: Vec<Arc<Batch>>,
     ) -> Result<(), DriverError> {
-        let Some((header, certificate)) = self.next_of_range(peer, height) else { return Ok(()) };
+        let bytes = batches.iter().map(|batch| batch.bytes().len() as u64).sum();
+        let Some((header, certificate)) = self.next_of_range(peer, height, bytes) else { return Ok(()) };
         if header.parent != self.state.tip().block_id {
             return Err(DriverError::Diverged { block: header.block_id() });
         }
         let Some(block) = self.replay(&header, batches)? else {
             let what = Misbehaviour::new("bad_batches", format!("not the batches of block {height}"));
             self.outbox.misbehaved(peer, what);
-            self.ask_range();
+            if let Stage::Fetching(fetching) = &mut self.sync.stage {
+                fetching.headers.push_front(header);
+                fetching.bytes = 0; // a liar is the slowest of all
+            }
+            self.change_peer();
             return Ok(());
         };
         let Some(certificate) = certificate else {
             self.store(&block, Writes::new(), Durability::Unsynced)?;
-            if self.sync.run.as_ref().is_some_and(|run| run.asked == height) {
-                self.ask_bodies();
-            }
+            self.say_progress();
+            self.ask_bodies();
             return Ok(());
         };
-        self.sync.run = None;
+        self.sync.end_turn(self.now.tick);
+        self.sync.stage = Stage::Idle;
         let writes = self.closing_writes(&block, &certificate)?;
         self.store(&block, writes, Durability::Synced)?;
         self.after_finality(&certificate);
         self.input(Input::Synced(final_block(&self.state), Box::new(certificate)))?;
+        if self.sync.target <= self.engine.last_final().view {
+            self.end_sync();
+        } else if !self.sync.is_under_way() {
+            self.ask_range();
+        }
         self.tell_pool()?;
         if self.sync.is_under_way() { Ok(()) } else { self.cosign_newest() }
     }
 
     /// The header that these batches should give, taken off the range; with the last one, the range's finalization.
-    fn next_of_range(&mut self, peer: Peer, height: Height) -> Option<(Header, Option<CheckedCertificate>)> {
-        let tip = self.state.tip().height;
-        let run = self.sync.run.as_mut().filter(|run| run.peer == peer)?;
-        let (headers, certificate) = run.range.as_mut()?;
-        while headers.front().is_some_and(|header| header.height <= tip) {
-            headers.pop_front(); // final by itself since
-        }
-        if headers.front().is_none_or(|header| header.height != height) {
+    fn next_of_range(
+        &mut self,
+        peer: Peer,
+        height: Height,
+        bytes: u64,
+    ) -> Option<(Header, Option<CheckedCertificate>)> {
+        let (tip, tick) = (self.state.tip().height, self.now.tick);
+        if !self.sync.is_from(peer) {
             return None;
         }
-        let header = headers.pop_front()?;
-        run.until = self.now.tick + PATIENCE;
-        Some((header, headers.is_empty().then(|| certificate.clone())))
+        let Stage::Fetching(fetching) = &mut self.sync.stage else { return None };
+        while fetching.headers.front().is_some_and(|header| header.height <= tip) {
+            fetching.headers.pop_front(); // final by itself since
+        }
+        if fetching.headers.front().is_none_or(|header| header.height != height) {
+            return None;
+        }
+        let header = fetching.headers.pop_front()?;
+        self.sync.patience = PATIENCE;
+        fetching.until = tick + PATIENCE;
+        (fetching.blocks, fetching.bytes) = (fetching.blocks + 1, fetching.bytes + bytes);
+        Some((header, fetching.headers.is_empty().then(|| fetching.certificate.clone())))
+    }
+
+    fn say_progress(&mut self) {
+        let (tick, height) = (self.now.tick, self.state.tip().height);
+        let Some(progress) = self.sync.progress(self.peers.highest()) else { return };
+        let Some(began) = self.sync.began.as_mut().filter(|began| tick >= began.said + SAY_EVERY) else {
+            return;
+        };
+        began.said = tick;
+        let per_second = (height.0 - began.height.0) * 1000 / (tick - began.tick).max(1);
+        tracing::info!(%height, from = %progress.from, to = %progress.to, per_second, "catch-up: under way");
     }
 
     /// Executes a final block's batches; `None` where they are not its batches.

@@ -2,12 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
 use markstein_consensus::Now;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 
 use super::{Driver, DriverError, Event, Parts};
 use crate::{clock::Clock, peer::Peer, shutdown::StopSignal};
@@ -18,22 +21,37 @@ const MAILBOX: usize = 1024;
 /// A handle that events go in by.
 #[derive(Clone, Debug)]
 pub struct Mailbox {
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<Letter>,
     signals: Arc<Signals>,
 }
 
 /// The other end.
 #[derive(Debug)]
 pub struct Events {
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<Letter>,
     signals: Arc<Signals>,
+}
+
+/// An event, and its sender's place, which is given back when the event is taken out.
+#[derive(Debug)]
+struct Letter {
+    event: Event,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Letter {
+    fn open(self) -> Event {
+        drop(self.place);
+        self.event
+    }
 }
 
 /// What may be said without waiting, because saying it twice is saying it once.
 #[derive(Debug, Default)]
 struct Signals {
-    pooled: Notify,
-    linked: Notify,
+    pooled: AtomicBool,
+    /// One of the others changed.
+    changed: Notify,
     /// Peers that came or went since the driver looked.
     links: Mutex<BTreeMap<Peer, bool>>,
 }
@@ -55,29 +73,37 @@ pub fn mailbox() -> (Mailbox, Events) {
 impl Mailbox {
     /// Puts an event in, when there is room. Where the driver has ended, nothing happens.
     pub async fn put(&self, event: Event) {
-        let _ = self.events.send(event).await;
+        let _ = self.events.send(Letter { event, place: None }).await;
+    }
+
+    /// The same for a large event, with a place that its sender has few of: it is given back when the driver takes the
+    /// event out.
+    pub async fn put_large(&self, event: Event, place: OwnedSemaphorePermit) {
+        let _ = self.events.send(Letter { event, place: Some(place) }).await;
     }
 
     /// Something came into the pool. Never waits, and one call that waits to be seen is enough.
     pub fn pooled(&self) {
-        self.signals.pooled.notify_one();
+        self.signals.pooled.store(true, Relaxed);
+        self.signals.changed.notify_one();
     }
 
     /// A peer came or went. Never waits. A peer that went and came again in between has come.
     pub fn linked(&self, peer: Peer, connected: bool) {
         self.signals.links().insert(peer, connected);
-        self.signals.linked.notify_one();
+        self.signals.changed.notify_one();
     }
 }
 
 impl Events {
-    /// Peers that came or went since this was asked last.
-    fn take_links(&self) -> Vec<Event> {
+    /// What was said without waiting since this was asked last: peers that came or went, and that the pool has news.
+    fn take_signals(&self) -> Vec<Event> {
         let links = std::mem::take(&mut *self.signals.links());
         let event = |(peer, connected)| {
             if connected { Event::Connected(peer) } else { Event::Disconnected(peer) }
         };
-        links.into_iter().map(event).collect()
+        let pooled = self.signals.pooled.swap(false, Relaxed).then_some(Event::Pooled);
+        links.into_iter().map(event).chain(pooled).collect()
     }
 }
 
@@ -102,8 +128,8 @@ pub fn run(
             if stop.is_stopped() {
                 return Ok(());
             }
-            let event = events.events.try_recv().unwrap_or(Event::Tick);
-            events.take_links().into_iter().try_for_each(|event| driver.handle(now(), event))?;
+            let event = events.events.try_recv().map_or(Event::Tick, Letter::open);
+            events.take_signals().into_iter().try_for_each(|event| driver.handle(now(), event))?;
             driver.handle(now(), event)?;
             continue;
         }
@@ -111,18 +137,13 @@ pub fn run(
             tokio::select! {
                 biased;
                 () = stop.stopped() => None,
-                event = events.events.recv() => Some(event.unwrap_or(Event::Tick)),
-                () = events.signals.pooled.notified() => Some(Event::Pooled),
-                () = events.signals.linked.notified() => Some(Event::Tick), // looked at below
+                letter = events.events.recv() => Some(letter.map_or(Event::Tick, Letter::open)),
+                () = events.signals.changed.notified() => Some(Event::Tick), // looked at below
                 () = tokio::time::sleep(Duration::from_millis(wait)) => Some(Event::Tick),
             }
         });
         let Some(event) = event else { return Ok(()) };
-        let links = std::mem::take(&mut *events.signals.links());
-        for (peer, connected) in links {
-            driver
-                .handle(now(), if connected { Event::Connected(peer) } else { Event::Disconnected(peer) })?;
-        }
+        events.take_signals().into_iter().try_for_each(|event| driver.handle(now(), event))?;
         driver.handle(now(), event)?;
     }
 }

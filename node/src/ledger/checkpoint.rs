@@ -92,6 +92,23 @@ pub fn counted_checkpoint<R: Read>(
     lines.count(read, state, origin)
 }
 
+/// The checkpoint on a log of this size, `None` where no quorum cosigned it.
+///
+/// # Errors
+/// The store's.
+pub fn counted_checkpoint_of<R: Read>(
+    read: &R,
+    state: &dyn State,
+    origin: &str,
+    size: LogSize,
+) -> Result<Option<CountedCheckpoint>, StorageError> {
+    let mut lines = Lines::default();
+    for entry in read.range_reverse::<Cosignatures>((size, 0)..=(size, u32::MAX)) {
+        lines.add(size, &entry?.1)?;
+    }
+    lines.count(read, state, origin)
+}
+
 /// All lines on one checkpoint, last authority first.
 #[derive(Default)]
 struct Lines {

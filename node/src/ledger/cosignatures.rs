@@ -31,14 +31,31 @@ pub enum LinesError {
     /// The second line is not by that authority's log key on this checkpoint.
     #[error("the log line is not by the authority's log key on this checkpoint")]
     LogLine,
+    /// Later than this node's clock by more than clocks may differ.
+    #[error("a cosignature {0} s ahead of this clock")]
+    Ahead(u64),
     /// Our disk is to blame; all others are whoever sent the lines.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
+/// How far the time of a line may be ahead of this node's clock, in seconds: as far as a verifier takes an as-of time.
+const AHEAD_MAX_S: u64 = 300;
+
+/// When lines are taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineTime {
+    /// This node's clock, in seconds.
+    pub clock_s: u64,
+    /// Lines of one authority on one checkpoint are taken only this much after each other, in seconds: less than the
+    /// pause between two re-cosignatures.
+    pub step_s: u64,
+}
+
 /// Checks that `lines` are those of authority number `authority` on exactly this head, and says what to write: nothing
-/// where this node holds lines of it that are as late. A line's time is its signer's word; whoever lies about it moves
-/// no as-of time past those of the honest, since that is the smallest of a quorum's.
+/// where this node holds lines of it that are as late, or nearly, and then no signature is looked at. A line's time is
+/// its signer's word; whoever lies about it moves no as-of time past those of the honest, since that is the smallest of a
+/// quorum's.
 ///
 /// # Errors
 /// See [`LinesError`].
@@ -49,19 +66,24 @@ pub fn take_lines<R: Read>(
     head: TreeHead,
     authority: u32,
     lines: &str,
+    at: LineTime,
 ) -> Result<Option<Writes>, LinesError> {
     if lines.len() > LINES_MAX {
         return Err(LinesError::TooLong(lines.len()));
     }
     let who = set.authorities().get(authority as usize).ok_or(LinesError::Authority(authority))?;
     let (cosignature, log_line) = split_lines(lines).ok_or(LinesError::Form)?;
+    let claimed = time_of(&cosignature).map_err(|_| LinesError::Form)?;
+    if let Some((held, _)) = stored_pair(read, head.size, authority)?
+        && claimed < time_of(&held)?.saturating_add(at.step_s.max(1))
+    {
+        return Ok(None);
+    }
     let checkpoint =
         head.checkpoint(origin).map_err(|e| StorageError::corrupt("meta", format!("the origin: {e}")))?;
     let time_s = verify_cosignature(&who.cosigner(origin), &checkpoint.to_text(), &cosignature)?;
-    if let Some((held, _)) = stored_pair(read, head.size, authority)?
-        && time_of(&held)? >= time_s
-    {
-        return Ok(None);
+    if time_s > at.clock_s.saturating_add(AHEAD_MAX_S) {
+        return Err(LinesError::Ahead(time_s - at.clock_s));
     }
     let canonical = join_lines(&cosignature, &log_line);
     let signed =

@@ -7,6 +7,7 @@ use std::{
 
 use markstein_proto::{
     Batch, BatchId, EpochId, Hash, Header, Leaf, LeafIndex, LogSize, Record, TimeMs, View,
+    consensus::PROPOSAL_BATCHES_MAX,
     log::{self, Frontier, tile::NodePlace},
     status::{StatusDelta, status_root},
 };
@@ -18,6 +19,8 @@ use crate::storage::StorageError;
 pub const BLOCK_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most records of a block.
 pub const BLOCK_RECORDS_MAX: usize = 50_000;
+/// Most batches of a block: as many as a proposal can name.
+pub const BLOCK_BATCHES_MAX: usize = PROPOSAL_BATCHES_MAX;
 
 /// Whose turn a block is, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +66,7 @@ pub enum InvalidBlock {
     #[error("the block is of another epoch")]
     Epoch,
     /// Larger than allowed.
-    #[error("the block has more than 4 MiB or 50,000 records")]
+    #[error("the block has more than 4 MiB, 50,000 records or 4,096 batches")]
     TooLarge,
     /// One batch in it twice.
     #[error("the block holds batch {0} twice")]
@@ -171,7 +174,7 @@ fn check_batches(
 ) -> Result<(), ExecuteError> {
     let bytes: usize = batches.iter().map(|b| b.bytes().len()).sum();
     let records: usize = batches.iter().map(|b| b.records().len()).sum();
-    if bytes > BLOCK_BYTES_MAX || records > BLOCK_RECORDS_MAX {
+    if bytes > BLOCK_BYTES_MAX || records > BLOCK_RECORDS_MAX || batches.len() > BLOCK_BATCHES_MAX {
         return Err(InvalidBlock::TooLarge.into());
     }
     let mut seen = BTreeSet::new();

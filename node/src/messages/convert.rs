@@ -4,7 +4,7 @@ use markstein_consensus::Body;
 use markstein_proto::{
     BATCH_MAX, BatchId, CountBound, DecodeError, Hash, Header, Height, Leaf, LogSize, TimeMs, View,
     consensus::{Certificate, PROPOSAL_BATCHES_MAX, Proposal, Vote},
-    decode_bounded,
+    decode_bounded, require_different,
 };
 use prost::Message as _;
 
@@ -90,16 +90,21 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Message, DecodeError> {
             voting: beat.voting,
         }),
         Kind::AskMemory(wire::AskMemory {}) => Message::AskMemory,
-        Kind::Memory(wire::Memory { finalization, votes }) => Message::Memory {
-            finalization: finalization.map(|bytes| Certificate::decode(&bytes)).transpose()?,
-            votes: votes.iter().map(|bytes| Vote::decode(bytes)).collect::<Result<_, _>>()?,
-        },
+        Kind::Memory(wire::Memory { finalization, votes }) => {
+            require_different("votes of a memory", votes.iter())?;
+            Message::Memory {
+                finalization: finalization.map(|bytes| Certificate::decode(&bytes)).transpose()?,
+                votes: votes.iter().map(|bytes| Vote::decode(bytes)).collect::<Result<_, _>>()?,
+            }
+        }
         Kind::AskBlock(id) => Message::AskBlock(hash("block id", &id)?),
         Kind::Block(wire::Block { header, batches }) => {
             Message::Block(Box::new(Body { header: header_of(&header)?, batches: named(&batches)? }))
         }
         Kind::AskBatches(wire::AskBatches { batches }) => {
-            Message::AskBatches(batches.iter().map(asked).collect::<Result<_, _>>()?)
+            let asked: Vec<_> = batches.iter().map(asked).collect::<Result<_, _>>()?;
+            require_different("batches asked for", asked.iter())?;
+            Message::AskBatches(asked)
         }
         Kind::Batch(bytes) => {
             bounded("batch", bytes.len(), BATCH_MAX)?;
@@ -166,5 +171,7 @@ fn named(batches: &[wire::BatchRef]) -> Result<Vec<(BatchId, Hash)>, DecodeError
         (id, Some(head)) => Ok((id, head)),
         (_, None) => Err(DecodeError::Missing("the leaf hash of a batch head")),
     };
-    batches.iter().map(named).collect()
+    let named: Vec<_> = batches.iter().map(named).collect::<Result<_, _>>()?;
+    require_different("batches of a block", named.iter().map(|(id, _)| *id))?;
+    Ok(named)
 }

@@ -151,6 +151,20 @@ impl Message {
         }
     }
 
+    /// How much work it makes for whoever takes it in, in signatures to verify and look-ups in the store.
+    #[must_use]
+    pub fn work(&self) -> usize {
+        match self {
+            Self::Proposal(proposal) => 2 + proposal.nullifications.len(),
+            Self::Memory { votes, .. } => 1 + votes.len(),
+            Self::AskBatches(asked) => asked.len(),
+            Self::Pooled(ids) => ids.len().div_ceil(8),
+            Self::AskBodies { count, .. } => *count as usize,
+            Self::Range(_) | Self::BlockBatches { .. } => 0, // asked for, and held up by their bytes
+            _ => 1,
+        }
+    }
+
     /// A word for logs and metrics.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

@@ -97,6 +97,7 @@ impl Actor {
                 () = &mut stopped => break,
                 () = sleep_until(next) => {}
                 () = self.shared.outbox.changed() => {}
+                () = self.shared.offenders.changed() => self.block_offenders(),
                 event = self.swarm.select_next_some() => self.on_swarm(event)?,
                 Some(found) = self.resolving.join_next() => self.on_resolved(finished(found)?),
                 Some(ended) = self.streams.join_next() => self.on_stream_end(finished(ended)?),
@@ -137,6 +138,10 @@ impl Actor {
         if !links.is_empty() || links.blocked_until.is_some() {
             links.dial.rest();
             return;
+        }
+        if let Ok(addresses) = &found {
+            let addresses = addresses.iter().map(SocketAddr::ip);
+            self.swarm.behaviour_mut().doors.peer_at(number, addresses);
         }
         let dialled = found.and_then(|addresses| {
             let addresses = addresses.into_iter().map(multiaddr).collect();
@@ -321,8 +326,9 @@ impl Actor {
             if links.may_log(Instant::now()) {
                 tracing::info!(peer = %record.peer, name = record.name, "a peer is connected");
             }
-            self.inbox.connected(record.peer);
         }
+        // Also where an earlier connection still looks alive: the peer may have lost its memory since.
+        self.inbox.connected(self.shared.peers.all()[number].peer);
         self.start_reading(number);
     }
 
@@ -378,6 +384,15 @@ impl Actor {
         }
     }
 
+    /// Blocks those who misbehaved too often as it showed behind the network.
+    fn block_offenders(&mut self) {
+        for id in self.shared.offenders.take() {
+            if let Some(number) = self.shared.peers.number(&id) {
+                self.block(number);
+            }
+        }
+    }
+
     /// Closes all connections of a peer and takes none for a while.
     fn block(&mut self, number: usize) {
         let (links, record, now) =
@@ -399,7 +414,7 @@ impl Actor {
         let record = &self.shared.peers.all()[number];
         record.traffic.batch();
         let (batches, bytes) = &mut self.judged[number];
-        if *batches >= VERDICTS_MAX || *bytes + data.len() > VERDICT_BYTES_MAX {
+        if !record.may_gossip() || *batches >= VERDICTS_MAX || *bytes + data.len() > VERDICT_BYTES_MAX {
             record.traffic.dropped(1);
             self.report(&id, &from, MessageAcceptance::Ignore);
             return;

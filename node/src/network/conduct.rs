@@ -1,9 +1,13 @@
 //! How a peer behaved: counted by kind, logged at a bounded rate, and judged.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
+    sync::{Mutex, PoisonError},
     time::Instant,
 };
+
+use libp2p::PeerId;
+use tokio::sync::Notify;
 
 use super::limits::{LogGate, MISBEHAVIOUR_SPAN, MISBEHAVIOURS_MAX};
 use crate::peer::Misbehaviour;
@@ -31,8 +35,10 @@ impl Conduct {
         let (count, gate) = self.kinds.entry(misbehaviour.kind).or_default();
         *count += 1;
         let log = gate.due(now);
+        if !misbehaviour.excusable {
+            self.recent.push_back(now);
+        }
         self.last = Some(misbehaviour);
-        self.recent.push_back(now);
         let old = |at: &Instant| now.saturating_duration_since(*at) >= MISBEHAVIOUR_SPAN;
         while self.recent.front().is_some_and(old) {
             self.recent.pop_front();
@@ -52,6 +58,31 @@ impl Conduct {
     /// The newest one.
     pub(super) fn last(&self) -> Option<Misbehaviour> {
         self.last.clone()
+    }
+}
+
+/// Peers to be blocked by the actor, for what showed behind the network.
+#[derive(Debug, Default)]
+pub(super) struct Offenders {
+    waiting: Mutex<HashSet<PeerId>>,
+    changed: Notify,
+}
+
+impl Offenders {
+    /// One more; at most as many as there are peers.
+    pub(super) fn add(&self, peer: PeerId) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(peer);
+        self.changed.notify_one();
+    }
+
+    /// Resolves after one was added.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// All of them, once.
+    pub(super) fn take(&self) -> HashSet<PeerId> {
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

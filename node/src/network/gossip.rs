@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    io,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -13,8 +14,9 @@ use bytes::Bytes;
 use libp2p::{
     PeerId,
     gossipsub::{
-        Behaviour, ConfigBuilder, IdentTopic, Message, MessageAcceptance, MessageAuthenticity, MessageId,
-        PublishError, ValidationMode,
+        Behaviour, ConfigBuilder, DataTransform, IdentTopic, MaxCountSubscriptionFilter, Message,
+        MessageAcceptance, MessageAuthenticity, MessageId, PublishError, RawMessage, TopicHash,
+        ValidationMode, WhitelistSubscriptionFilter,
     },
 };
 use markstein_proto::{Hash, LedgerId};
@@ -47,10 +49,32 @@ fn message_id(data: &[u8]) -> MessageId {
     MessageId::new(&Hash::of(&[data]).0)
 }
 
+/// Gossipsub as it is used here: with one topic. A peer cannot subscribe to others, and what it says on others is refused
+/// before it is kept anywhere.
+pub(super) type Gossip = Behaviour<OneTopic, MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>>;
+
+/// Refuses messages of other topics.
+#[derive(Clone, Debug)]
+pub(super) struct OneTopic(TopicHash);
+
+impl DataTransform for OneTopic {
+    fn inbound_transform(&self, raw: RawMessage) -> Result<Message, io::Error> {
+        if raw.topic != self.0 {
+            return Err(io::Error::other("another topic"));
+        }
+        let RawMessage { source, data, sequence_number, topic, .. } = raw;
+        Ok(Message { source, data, sequence_number, topic })
+    }
+
+    fn outbound_transform(&self, _: &TopicHash, data: Vec<u8>) -> Result<Vec<u8>, io::Error> {
+        Ok(data)
+    }
+}
+
 /// Gossipsub, subscribed to the topic. Messages have no author: a batch carries its issuer's signature, which node
 /// says it first matters to nobody, and a batch said by two nodes is one message. The connection tells who passed it
 /// on, and that peer answers for it.
-pub(super) fn behaviour(ledger: &LedgerId) -> Result<Behaviour, NetworkError> {
+pub(super) fn behaviour(ledger: &LedgerId) -> Result<Gossip, NetworkError> {
     let config = ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
@@ -65,9 +89,20 @@ pub(super) fn behaviour(ledger: &LedgerId) -> Result<Behaviour, NetworkError> {
         .flood_publish(true)
         .build()
         .map_err(|error| NetworkError::Gossip(error.to_string()))?;
-    let mut behaviour = Behaviour::new(MessageAuthenticity::Anonymous, config)
-        .map_err(|error| NetworkError::Gossip(error.to_owned()))?;
-    behaviour.subscribe(&topic(ledger)).map_err(|error| NetworkError::Gossip(error.to_string()))?;
+    let topic = topic(ledger);
+    let filter = MaxCountSubscriptionFilter {
+        filter: WhitelistSubscriptionFilter([topic.hash()].into()),
+        max_subscribed_topics: 1,
+        max_subscriptions_per_request: 4,
+    };
+    let mut behaviour = Behaviour::new_with_subscription_filter_and_transform(
+        MessageAuthenticity::Anonymous,
+        config,
+        filter,
+        OneTopic(topic.hash()),
+    )
+    .map_err(|error| NetworkError::Gossip(error.to_owned()))?;
+    behaviour.subscribe(&topic).map_err(|error| NetworkError::Gossip(error.to_string()))?;
     Ok(behaviour)
 }
 
@@ -160,7 +195,7 @@ impl Publisher {
     }
 
     /// Publishes what may be published now.
-    pub(super) fn run(&mut self, outbox: &Outbox, gossipsub: &mut Behaviour, now: Instant) {
+    pub(super) fn run(&mut self, outbox: &Outbox, gossipsub: &mut Gossip, now: Instant) {
         while let Some((at, id)) = self.stuck.pop_front() {
             if at > now {
                 self.stuck.push_front((at, id));
@@ -177,7 +212,7 @@ impl Publisher {
         }
     }
 
-    fn publish(&mut self, outbox: &Outbox, gossipsub: &mut Behaviour, batch: Bytes, now: Instant) {
+    fn publish(&mut self, outbox: &Outbox, gossipsub: &mut Gossip, batch: Bytes, now: Instant) {
         match gossipsub.publish(self.topic.clone(), batch.to_vec()) {
             Ok(_) => {
                 let pause = self.pace.take(1.0, now);
@@ -200,6 +235,26 @@ impl Publisher {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_on_another_topic_is_refused_before_it_is_kept() {
+        let (own, other) = (topic(&LedgerId(Hash([1; 32]))), topic(&LedgerId(Hash([2; 32]))));
+        let raw = |topic: &IdentTopic| RawMessage {
+            source: None,
+            data: b"batch".to_vec(),
+            sequence_number: None,
+            topic: topic.hash(),
+            signature: None,
+            key: None,
+            validated: false,
+        };
+        let transform = OneTopic(own.hash());
+        assert_eq!(
+            transform.inbound_transform(raw(&own)).map(|message| message.data).ok(),
+            Some(b"batch".to_vec())
+        );
+        assert!(transform.inbound_transform(raw(&other)).is_err());
+    }
 
     #[test]
     fn the_outbox_is_bounded_in_batches_and_in_bytes() {

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use markstein_proto::BATCH_MAX;
-
 const MIB: usize = 1024 * 1024;
 
 /// Messages that wait for one peer on the urgent stream.
@@ -15,10 +13,10 @@ pub(super) const BULK_FRAMES_MAX: usize = 64;
 /// Their bytes.
 pub(super) const BULK_BYTES_MAX: usize = 64 * MIB;
 
-/// Urgent messages taken from one peer in a second, in the long run.
-pub(super) const URGENT_FRAMES_PER_SECOND: u32 = 5_000;
+/// Units of work taken from one peer in a second, in the long run: most messages are one.
+pub(super) const WORK_PER_SECOND: u32 = 5_000;
 /// Those taken at once.
-pub(super) const URGENT_FRAMES_BURST: u32 = 20_000;
+pub(super) const WORK_BURST: u32 = 20_000;
 /// Bytes taken from one peer in a second, in the long run.
 pub(super) const BYTES_PER_SECOND: u32 = 64 * MIB as u32;
 /// Those taken at once.
@@ -33,10 +31,17 @@ pub(super) const OUTBOX_BYTES_MAX: usize = 64 * MIB;
 pub(super) const PUBLISH_PER_SECOND: u32 = 4_000;
 /// Those published at once: half of [`GOSSIP_QUEUE_MAX`], for what others sent is passed on through the same queue.
 pub(super) const PUBLISH_BURST: u32 = 256;
-/// Batches in gossipsub's queue to one peer; each is a copy.
+/// Batches in gossipsub's queue to one peer; each is a copy, and a peer that does not read leaves them there.
 pub(super) const GOSSIP_QUEUE_MAX: usize = 512;
+/// Longest batch that is gossiped whole, in bytes. Of a longer one its id is told at once, and who lacks it asks for it:
+/// so what waits for a peer that does not read is 32 MiB, and nobody is sent a large batch twice.
+pub const GOSSIPED_BATCH_MAX: usize = 64 * 1024;
 /// Longest message of gossipsub: a batch and what is around it.
-pub(super) const GOSSIP_MESSAGE_MAX: usize = BATCH_MAX + 64 * 1024;
+pub(super) const GOSSIP_MESSAGE_MAX: usize = GOSSIPED_BATCH_MAX + 8 * 1024;
+/// Batches taken from one peer by gossip in a second, in the long run, and at once.
+pub(super) const GOSSIP_PER_SECOND: u32 = 5_000;
+/// Those taken at once.
+pub(super) const GOSSIP_BURST: u32 = 20_000;
 /// Batches of one peer whose verdict is awaited.
 pub(super) const VERDICTS_MAX: usize = 1024;
 /// Their bytes.
@@ -70,8 +75,10 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const STREAM_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections of one peer: an old one that is dead without knowing it, two dials at once, and one to spare.
 pub(super) const CONNECTIONS_PER_PEER_MAX: u32 = 4;
-/// Connections in their handshake; strangers can have these, for their keys are known only after it.
-pub(super) const PENDING_MAX: u32 = 64;
+/// Connections in their handshake. Strangers can have half of these, for their keys are known only after it.
+pub(super) const PENDING_MAX: usize = 256;
+/// Those from one address.
+pub(super) const PENDING_PER_ADDRESS_MAX: usize = 16;
 
 /// A ping's distance from the last one.
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(15);
@@ -106,6 +113,15 @@ impl TokenBucket {
         }
         Duration::from_secs_f64(-self.tokens / self.per_second)
     }
+
+    /// Takes one token if it is there.
+    pub(super) fn try_take(&mut self, now: Instant) -> bool {
+        if self.take(0.0, now).is_zero() && self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            return true;
+        }
+        false
+    }
 }
 
 /// Lets one line in [`LOG_EVERY`] through.
@@ -139,6 +155,9 @@ mod tests {
         assert_eq!(bucket.take(10.0, start), Duration::from_secs(1));
         assert_eq!(bucket.take(10.0, start + Duration::from_secs(2)), Duration::ZERO);
         assert_eq!(bucket.take(101.0, start + Duration::from_secs(3600)), Duration::from_millis(100));
+        let mut bucket = TokenBucket::new(10, 2, start);
+        assert_eq!([(); 3].map(|()| bucket.try_take(start)), [true, true, false]);
+        assert!(bucket.try_take(start + Duration::from_millis(100)), "a refusal costs nothing");
     }
 
     #[test]

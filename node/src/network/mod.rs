@@ -12,6 +12,7 @@
 mod actor;
 mod conduct;
 mod dial;
+mod doors;
 mod frame;
 mod gossip;
 mod lanes;
@@ -37,8 +38,9 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use markstein_proto::{LedgerId, PublicKey};
 
-use self::{gossip::Outbox, peers::Peers};
+use self::{conduct::Offenders, gossip::Outbox, peers::Peers};
 pub use self::{
+    limits::GOSSIPED_BATCH_MAX,
     peers::PeerState,
     start::{NetworkTask, start},
 };
@@ -104,8 +106,8 @@ pub enum GossipVerdict {
 
 /// Who takes in what peers say. Called from many tasks at once.
 pub trait Inbox: Send + Sync + 'static {
-    /// Messages get through to this peer from now on. Said once until [`Self::disconnected`], before its first
-    /// message; a batch by gossip may come earlier. Must not block.
+    /// Messages get through to this peer from now on. Said before its first message, and again for each further
+    /// connection of it; a batch by gossip may come earlier. Must not block.
     fn connected(&self, peer: Peer);
 
     /// The peer has no connection any more. A message of it may still be under way. Must not block.
@@ -172,6 +174,7 @@ pub struct Network {
 struct Shared {
     peers: Peers,
     outbox: Outbox,
+    offenders: Offenders,
     strangers: AtomicU64,
     addresses: Vec<SocketAddr>,
 }
@@ -205,10 +208,13 @@ impl Network {
         self.shared.outbox.push(batch);
     }
 
-    /// Counts a misbehaviour that showed only behind the network, and names it in the log.
+    /// Counts a misbehaviour that showed only behind the network, and names it in the log. Too many of them have the
+    /// same end as those that show in the network: the peer is blocked for a while.
     pub fn misbehaved(&self, peer: Peer, what: Misbehaviour) {
-        if let Some(record) = self.shared.peers.find(peer) {
-            record.misbehaved(what);
+        if let Some(record) = self.shared.peers.find(peer)
+            && record.misbehaved(what)
+        {
+            self.shared.offenders.add(record.id);
         }
     }
 

@@ -102,8 +102,9 @@ struct Contact {
 
 #[derive(Debug)]
 struct Allowance {
-    frames: TokenBucket,
+    work: TokenBucket,
     bytes: TokenBucket,
+    gossip: TokenBucket,
 }
 
 /// The name that libp2p has for a key.
@@ -149,8 +150,9 @@ impl Record {
     fn new(peer: Peer, name: String, id: PeerId) -> Self {
         let now = Instant::now();
         let allowance = Allowance {
-            frames: TokenBucket::new(limits::URGENT_FRAMES_PER_SECOND, limits::URGENT_FRAMES_BURST, now),
+            work: TokenBucket::new(limits::WORK_PER_SECOND, limits::WORK_BURST, now),
             bytes: TokenBucket::new(limits::BYTES_PER_SECOND, limits::BYTES_BURST, now),
+            gossip: TokenBucket::new(limits::GOSSIP_PER_SECOND, limits::GOSSIP_BURST, now),
         };
         Self {
             peer,
@@ -190,15 +192,18 @@ impl Record {
     }
 
     /// How long the reader waits after a frame of this length.
-    pub(super) fn pace(&self, class: Class, bytes: usize) -> Duration {
-        let now = Instant::now();
-        let mut allowance = lock(&self.allowance);
-        let for_bytes = allowance.bytes.take(bytes as f64, now);
-        let for_frames = match class {
-            Class::Urgent => allowance.frames.take(1.0, now),
-            Class::Bulk => Duration::ZERO,
-        };
-        for_bytes.max(for_frames)
+    pub(super) fn pace_bytes(&self, bytes: usize) -> Duration {
+        lock(&self.allowance).bytes.take(bytes as f64, Instant::now())
+    }
+
+    /// How long it waits for what is in the frame: as many units of work as it makes here.
+    pub(super) fn pace_work(&self, units: usize) -> Duration {
+        lock(&self.allowance).work.take(units as f64, Instant::now())
+    }
+
+    /// Whether a batch by gossip is looked at: nobody can be made to wait there.
+    pub(super) fn may_gossip(&self) -> bool {
+        lock(&self.allowance).gossip.try_take(Instant::now())
     }
 
     /// It is connected, since now if it was not, at this address.

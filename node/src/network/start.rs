@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::{
     Inbox, Network, NetworkConfig, NetworkError, Shared,
     actor::Actor,
+    conduct::Offenders,
     gossip::{Outbox, Publisher},
     peers::Peers,
     swarm::{self, Behaviour, BehaviourEvent},
@@ -40,8 +41,13 @@ pub async fn start(
     let mut swarm = swarm::build(key, &config.ledger, &peers)?;
     let (addresses, early) = listen(&mut swarm, &config.listen).await?;
     let publisher = Publisher::new(&config.ledger, own);
-    let shared =
-        Arc::new(Shared { peers, outbox: Outbox::default(), strangers: AtomicU64::new(0), addresses });
+    let shared = Arc::new(Shared {
+        peers,
+        outbox: Outbox::default(),
+        offenders: Offenders::default(),
+        strangers: AtomicU64::new(0),
+        addresses,
+    });
     let to_dial = config.peers.into_iter().map(|peer| peer.address).collect();
     let actor = Actor::new(swarm, Arc::clone(&shared), inbox, to_dial, publisher);
     let task = tokio::spawn(actor.run(early, stop));

@@ -1,6 +1,6 @@
 //! The tasks that read and write the streams of a connection.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt, io::BufReader};
@@ -63,11 +63,7 @@ pub(super) async fn read<S: AsyncRead + Unpin>(
             }
         };
         record.traffic.received(HEAD + bytes.len());
-        let pause = record.pace(class, HEAD + bytes.len());
-        if !pause.is_zero() {
-            record.traffic.throttle();
-            tokio::time::sleep(pause).await;
-        }
+        wait(&record, record.pace_bytes(HEAD + bytes.len())).await;
         let message = match Message::decode(&bytes) {
             Ok(message) => message,
             Err(error) => {
@@ -76,11 +72,25 @@ pub(super) async fn read<S: AsyncRead + Unpin>(
             }
         };
         drop(bytes);
+        if message.class() != class {
+            let detail = format!("{} on the other stream", message.kind());
+            record.misbehaved(Misbehaviour::new("wrong_stream", detail));
+            return Ended::Misbehaviour;
+        }
+        wait(&record, record.pace_work(message.work())).await;
         if let Err(misbehaviour) = inbox.message(record.peer, message).await
             && record.misbehaved(misbehaviour)
         {
             return Ended::Misbehaviour;
         }
+    }
+}
+
+/// Holds up a peer that sends too fast.
+async fn wait(record: &Record, pause: Duration) {
+    if !pause.is_zero() {
+        record.traffic.throttle();
+        tokio::time::sleep(pause).await;
     }
 }
 

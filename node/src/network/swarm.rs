@@ -5,7 +5,6 @@ use std::{net::SocketAddr, time::Duration};
 use libp2p::{
     Multiaddr, PeerId, Swarm, SwarmBuilder, allow_block_list,
     connection_limits::{self, ConnectionLimits},
-    gossipsub,
     identity::{self, ed25519},
     multiaddr::Protocol,
     noise, ping,
@@ -15,9 +14,11 @@ use libp2p::{
 use markstein_proto::{LedgerId, SecretKey};
 
 use super::{
-    NetworkError, gossip,
+    NetworkError,
+    doors::Doors,
+    gossip::{self, Gossip},
     lanes::{Lanes, Protocols},
-    limits::{CONNECT_TIMEOUT, CONNECTIONS_PER_PEER_MAX, PENDING_MAX, PING_INTERVAL, PING_TIMEOUT},
+    limits::{CONNECT_TIMEOUT, CONNECTIONS_PER_PEER_MAX, PING_INTERVAL, PING_TIMEOUT},
     peers::Peers,
 };
 
@@ -33,10 +34,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a connection is used for. Those who refuse come first.
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
+    pub(super) doors: Doors,
     pub(super) allowed: allow_block_list::Behaviour<allow_block_list::AllowedPeers>,
     limits: connection_limits::Behaviour,
     pub(super) lanes: Lanes,
-    pub(super) gossipsub: gossipsub::Behaviour,
+    pub(super) gossipsub: Gossip,
     ping: ping::Behaviour,
 }
 
@@ -82,10 +84,10 @@ fn behaviour(ledger: &LedgerId, peers: &Peers) -> Result<Behaviour, NetworkError
     let established =
         u32::try_from(peers.all().len()).unwrap_or(u32::MAX).saturating_mul(CONNECTIONS_PER_PEER_MAX);
     let limits = ConnectionLimits::default()
-        .with_max_pending_incoming(Some(PENDING_MAX))
         .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX))
         .with_max_established(Some(established));
     Ok(Behaviour {
+        doors: Doors::default(),
         allowed,
         limits: connection_limits::Behaviour::new(limits),
         lanes: Lanes::new(Protocols::new(ledger)),

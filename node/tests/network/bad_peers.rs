@@ -1,11 +1,14 @@
 //! Peers that do what no honest one does.
 
 use futures::AsyncWriteExt;
-use markstein_node::{messages::MESSAGE_MAX, peer::Peer};
+use markstein_node::{
+    messages::MESSAGE_MAX,
+    peer::{Misbehaviour, Peer},
+};
 
 use crate::{
     raw::{Raw, ended, frame},
-    support::{A, B, Event, LEDGER, Node, OTHER_LEDGER, authority, until, urgent},
+    support::{A, B, Event, LEDGER, Node, OTHER_LEDGER, authority, bulk, until, urgent},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,8 +93,37 @@ async fn half_a_frame_is_waited_for_and_forgotten_with_its_connection() {
     a.told(Event::Disconnected(B)).await;
     assert!(a.state(B).misbehaviours.is_empty(), "a crash is no misbehaviour");
     let raw = Raw::dial(2, 1, a.address(), LEDGER);
-    frame(&mut raw.open("bulk").await, &urgent(2).encode()).await.unwrap();
-    a.told(Event::Said(B, urgent(2))).await;
+    frame(&mut raw.open("bulk").await, &bulk(2, 10).encode()).await.unwrap();
+    a.told(Event::Said(B, bulk(2, 10))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_on_the_other_stream_costs_the_connection() {
+    let a = Node::start(1, vec![authority(2, None)]).await;
+    let raw = Raw::dial(2, 1, a.address(), LEDGER);
+    let mut stream = raw.open("bulk").await;
+    frame(&mut stream, &urgent(2).encode()).await.unwrap();
+    a.until(B, "it is named", |state| state.misbehaviours.contains_key("wrong_stream")).await;
+    assert_eq!(a.count(&Event::Said(B, urgent(2))), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_shows_behind_the_network_has_the_same_end_unless_it_is_excusable() {
+    let a = Node::start(1, vec![authority(2, None)]).await;
+    let b = Node::start(2, vec![authority(1, a.dialled())]).await;
+    a.told(Event::Connected(B)).await;
+    for _ in 0..200 {
+        a.network.misbehaved(B, Misbehaviour::excusable("odd", "a clock that differs"));
+    }
+    b.network.send(A, urgent(1));
+    a.told(Event::Said(B, urgent(1))).await;
+    assert_eq!(a.state(B).misbehaviours.get("odd"), Some(&200));
+    assert_eq!(a.count(&Event::Disconnected(B)), 0);
+    for _ in 0..100 {
+        a.network.misbehaved(B, Misbehaviour::new("bad", "it lies"));
+    }
+    a.told(Event::Disconnected(B)).await;
+    a.told_times(Event::Connected(B), 2).await; // after a while it is let in again
 }
 
 #[tokio::test(flavor = "multi_thread")]

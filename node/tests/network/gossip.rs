@@ -1,7 +1,7 @@
 //! Batches by gossip.
 
 use bytes::Bytes;
-use markstein_node::peer::Peer;
+use markstein_node::{network::GOSSIPED_BATCH_MAX, peer::Peer};
 
 use crate::support::{A, B, BAD, Event, Node, authority};
 
@@ -20,7 +20,7 @@ async fn line() -> [Node; 3] {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_batch_is_passed_on_and_a_bad_one_is_not() {
     let [a, b, c] = line().await;
-    let (bad, good) = (Bytes::from(vec![BAD; 300_000]), Bytes::from(vec![7; 1 << 20]));
+    let (bad, good) = (Bytes::from(vec![BAD; 60_000]), Bytes::from(vec![7; GOSSIPED_BATCH_MAX]));
     a.network.publish(bad.clone());
     b.told(Event::Batch(A, bad.clone())).await;
     // The first one may have been said before C listened; those after it are passed on.

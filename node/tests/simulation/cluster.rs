@@ -363,13 +363,12 @@ impl Cluster {
         self.nodes[node].live.as_ref().map(|_| (answer, verdict))
     }
 
-    /// Only those who lie are ever named, and those whose clocks are apart: two that are each right enough may be further
-    /// from each other than a block may be from a voter.
+    /// Only those who lie are ever named, but for what is said to be excusable.
     fn accuse(&mut self, by: usize, peer: usize, what: &Misbehaviour) {
         if !self.is_honest(by) {
             return;
         }
-        let innocent = self.is_honest(peer) && what.kind != "dated_ahead";
+        let innocent = self.is_honest(peer) && !what.excusable;
         assert!(!innocent, "at {}: node {by} names the honest node {peer}: {what}", self.now);
         *self.named.entry((peer, what.kind)).or_default() += 1;
     }

@@ -2,11 +2,15 @@
 
 use markstein_node::{
     messages::Message,
-    storage::{Read, tables::BatchAt},
+    storage::{
+        Read,
+        tables::{BatchAt, Batches},
+    },
 };
 use markstein_proto::{
-    BatchId, Hash, TimeMs, View,
+    Batch, BatchId, Hash, TimeMs, View,
     consensus::{Ballot, Proposal},
+    log,
 };
 
 use super::{Lie, Traitor};
@@ -28,6 +32,8 @@ pub enum Fault {
     Twice,
     /// A batch that is in the ledger.
     Again,
+    /// All batches that are in the ledger.
+    AllAgain,
     /// Not later than the parent.
     BeforeParent,
     /// Of the future.
@@ -39,7 +45,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::MissingBatch,
         Self::WrongRoot,
         Self::WrongStatus,
@@ -47,6 +53,7 @@ impl Fault {
         Self::OldParent,
         Self::Twice,
         Self::Again,
+        Self::AllAgain,
         Self::BeforeParent,
         Self::Ahead,
         Self::Behind,
@@ -82,7 +89,17 @@ impl Builder {
             Fault::Twice => bad.batches.push(*bad.batches.first()?),
             Fault::Again => {
                 let (_, old) = lie.db?.range_reverse::<BatchAt>(..).next()?.unwrap();
-                bad.batches.push((BatchId(old), Hash([4; 32])));
+                let batch = Batch::decode(lie.db?.get::<Batches>(&old).unwrap()?).unwrap();
+                bad.batches.push((BatchId(old), log::leaf_hash(batch.head_leaf())));
+            }
+            Fault::AllAgain => {
+                let db = lie.db?;
+                let version = |id: Hash| {
+                    let batch = Batch::decode(db.get::<Batches>(&id).unwrap()?).unwrap();
+                    Some((BatchId(id), log::leaf_hash(batch.head_leaf())))
+                };
+                bad.batches =
+                    db.range::<BatchAt>(..).filter_map(|entry| version(entry.unwrap().1)).skip(1).collect();
             }
             Fault::BeforeParent => header.time = TimeMs(1),
             Fault::Ahead => header.time.0 += 60_000,
@@ -105,7 +122,8 @@ impl Traitor for Builder {
             Fault::UnknownParent => "builder on unknown parents",
             Fault::OldParent => "builder on old parents",
             Fault::Twice => "builder of one batch twice",
-            Fault::Again => "builder of final batches",
+            Fault::Again => "builder of a final batch",
+            Fault::AllAgain => "builder of all final batches",
             Fault::BeforeParent => "builder before the parent",
             Fault::Ahead => "builder in the future",
             Fault::Behind => "builder in the past",
@@ -113,15 +131,17 @@ impl Traitor for Builder {
         }
     }
 
-    /// A parent that is unknown, or known and old, a batch that never comes and a slow clock may all be bad luck.
     fn kinds(&self) -> &'static [&'static str] {
         match self.fault {
-            Fault::WrongRoot | Fault::WrongStatus | Fault::Twice | Fault::BeforeParent => &["invalid_block"],
+            Fault::WrongRoot | Fault::WrongStatus | Fault::Again | Fault::AllAgain | Fault::BeforeParent => {
+                &["invalid_block"]
+            }
+            Fault::Twice => &["undecodable"],
             Fault::Ahead => &["dated_ahead"],
             Fault::TwoBlocks => &["equivocation"],
-            Fault::MissingBatch | Fault::UnknownParent | Fault::OldParent | Fault::Again | Fault::Behind => {
-                &[]
-            }
+            Fault::MissingBatch => &["missing_batches"],
+            Fault::UnknownParent | Fault::OldParent => &["unknown_parent"],
+            Fault::Behind => &["dated_behind"],
         }
     }
 

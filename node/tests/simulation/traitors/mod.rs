@@ -5,7 +5,9 @@ mod catch_up;
 mod cosigner;
 mod far_future;
 mod foreign;
+mod latecomer;
 mod malformed;
+mod memory;
 mod oversized;
 mod replay;
 mod signatures;
@@ -61,6 +63,8 @@ pub fn all() -> Vec<Box<dyn Traitor>> {
         Box::new(foreign::Messenger::default()),
         Box::new(catch_up::Misleader),
         Box::new(cosigner::Miscosigner),
+        Box::new(memory::Misreminder::default()),
+        Box::new(latecomer::Latecomer::default()),
     ];
     all.extend(Fault::ALL.map(|fault| Box::new(Builder::new(fault)) as Box<dyn Traitor>));
     all
