@@ -6,6 +6,7 @@ use std::{
     hint::black_box,
     io::{self, Write},
     path::Path,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -47,6 +48,24 @@ impl SyncedWrites {
         self.0.sync_data()?;
         Ok(start.elapsed())
     }
+}
+
+/// Synced writes of four at once, as four authorities on one disk make them: `each` of each.
+pub(crate) fn four_writers(folder: &Path, each: usize) -> anyhow::Result<Times> {
+    let writer = || -> io::Result<Vec<Duration>> {
+        let mut disk = SyncedWrites::new(folder)?;
+        (0..each).map(|_| disk.one()).collect()
+    };
+    let all = thread::scope(|scope| {
+        let writers: Vec<_> = (0..4).map(|_| scope.spawn(writer)).collect();
+        writers
+            .into_iter()
+            .map(|writer| {
+                writer.join().map_err(|_| anyhow::anyhow!("a writer panicked"))?.map_err(Into::into)
+            })
+            .collect::<anyhow::Result<Vec<_>>>()
+    })?;
+    Ok(Times::of(all.concat()))
 }
 
 impl Ceilings {

@@ -5,13 +5,14 @@
 //! said and fails nothing, since the machine may be busy; what fails this program is a wrong answer.
 //!
 //! `MARKSTEIN_BENCH=short` does less of everything. Names of parts (`idle`, `single`, `many`, `large`, `verifying`,
-//! `grown`) after the command measure only these.
+//! `grown`, and with four authorities `network`, `silence`, `restart`) after the command measure only these.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it talks to people
 
 mod ceilings;
 mod documents;
 mod grown;
 mod idle;
+mod network;
 mod scale;
 mod single;
 mod stats;
@@ -59,13 +60,16 @@ fn main() -> ExitCode {
 type Part = (&'static str, fn(&mut Bench) -> anyhow::Result<()>);
 
 /// In the order in which the ledger grows.
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 9] = [
     ("idle", |bench| idle::measure(bench, "fresh")),
     ("single", single::measure),
     ("many", documents::many),
     ("large", documents::large),
     ("verifying", verifying::measure),
     ("grown", grown::measure),
+    ("network", network::measure),
+    ("silence", network::silence),
+    ("restart", network::restart),
 ];
 
 fn run() -> anyhow::Result<()> {

@@ -16,7 +16,7 @@ use markstein_client::{
     session::{Job, Session},
     time::now,
 };
-use markstein_tests::random::Random;
+use markstein_tests::{devnet::Devnet, random::Random};
 
 use crate::{
     Bench,
@@ -58,22 +58,53 @@ impl Stopwatch {
     }
 }
 
-/// Anchors documents one by one through the client's library, which keeps its connection open. A synced write is
-/// timed before each, so both have the same disk.
+/// What was measured of documents that were anchored one by one.
+pub(crate) struct Singles {
+    pub(crate) finals: Times,
+    pub(crate) receipts: Times,
+    pub(crate) whole: Times,
+    pub(crate) writes: Times,
+}
+
+/// One document after another on a node alone.
 pub(crate) fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     say("anchoring single documents");
-    let folder = bench.folder("single")?;
-    let state = bench.folder("single-state")?;
+    let singles = anchor(bench, &bench.devnet, "single")?;
+    let target = singles.writes.median() * SYNCED_WRITES + ALLOWANCE;
+    bench.table.judged(
+        "one document, journal synced to verified receipt",
+        singles.receipts.latency(),
+        format!("synced write {}", singles.writes.latency()),
+        format!("p50 within 3 synced writes + 2 ms = {}", Human(target)),
+        singles.receipts.median() <= target,
+    );
+    bench.table.open(
+        "of it until the batch is final",
+        singles.finals.latency(),
+        "two synced writes: pool, block",
+    );
+    bench.table.open(
+        "the whole run, client's syncs included (not judged)",
+        singles.whole.latency(),
+        "journal, receipt and their folders are synced, too",
+    );
+    Ok(())
+}
+
+/// Anchors documents one by one through the client's library, which keeps its connection open. A synced write is
+/// timed before each, so both have the same disk.
+pub(crate) fn anchor(bench: &Bench, devnet: &Devnet, name: &str) -> anyhow::Result<Singles> {
+    let folder = bench.folder(name)?;
+    let state = bench.folder(&format!("{name}-state"))?;
     let mut disk = SyncedWrites::new(&folder)?;
     let stopwatch = Arc::new(Stopwatch::default());
     let (mut finals, mut receipts, mut whole, mut writes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut random = Random::new(1);
     bench.runtime.block_on(async {
-        let node = GrpcNode::new(bench.devnet.url(), Connection::default())?;
+        let node = GrpcNode::new(devnet.url(), Connection::default())?;
         let nodes = Nodes::new(vec![node], Patience::of(Duration::from_secs(60)), stopwatch.clone());
-        let key = IssuerKey::read(&bench.devnet.issuer_key())?;
-        let session =
-            Session::open(nodes, bench.devnet.trust()?, key, &state, now, stopwatch.clone()).await?;
+        let key = IssuerKey::read(&devnet.issuer_key())?;
+        let session = Session::open(nodes, devnet.trust()?, key, &state, now, stopwatch.clone()).await?;
         for number in 0..WARM_UP + bench.scale.singles {
             let path = folder.join(number.to_string());
             fs::write(&path, random.bytes(BYTES))?;
@@ -94,26 +125,12 @@ pub(crate) fn measure(bench: &mut Bench) -> anyhow::Result<()> {
         }
         Ok(())
     })?;
-    let (receipts, whole, writes) = (Times::of(receipts), Times::of(whole), Times::of(writes));
-    let target = writes.median() * SYNCED_WRITES + ALLOWANCE;
-    bench.table.judged(
-        "one document, journal synced to verified receipt",
-        receipts.latency(),
-        format!("synced write {}", writes.latency()),
-        format!("p50 within 3 synced writes + 2 ms = {}", Human(target)),
-        receipts.median() <= target,
-    );
-    bench.table.open(
-        "of it until the batch is final",
-        Times::of(finals).latency(),
-        "two synced writes: pool, block",
-    );
-    bench.table.open(
-        "the whole run, client's syncs included (not judged)",
-        whole.latency(),
-        "journal, receipt and their folders are synced, too",
-    );
-    Ok(())
+    Ok(Singles {
+        finals: Times::of(finals),
+        receipts: Times::of(receipts),
+        whole: Times::of(whole),
+        writes: Times::of(writes),
+    })
 }
 
 fn job(document: Document) -> Job {

@@ -14,6 +14,7 @@ mod late;
 mod load;
 mod many;
 mod observer;
+mod outage;
 mod pause;
 mod power;
 mod support;
