@@ -391,3 +391,42 @@ async fn network_ended(task: &mut Option<NetworkTask>) -> Result<(), NodeError> 
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use markstein_proto::Hash;
+
+    use super::*;
+
+    fn ending(result: Option<Result<(), DriverError>>) -> Thread<DriverError> {
+        let (ended, end) = oneshot::channel();
+        if let Some(result) = result {
+            ended.send(result).unwrap();
+        } // else its thread panicked, and takes the sender with it
+        Thread::new("consensus", end)
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_ends_tells_why() {
+        let block = Hash([7; 32]);
+        let mut diverged = ending(Some(Err(DriverError::Diverged { block })));
+        let error = diverged.ended().await.unwrap_err();
+        assert!(matches!(error, NodeError::Driver(DriverError::Diverged { .. })), "{error}");
+        assert!(error.to_string().contains("one of the two is broken"), "{error}");
+        assert!(diverged.ended().await.is_ok(), "it is told once");
+        let error = ending(None).ended().await.unwrap_err();
+        assert!(matches!(error, NodeError::Ended("consensus")), "{error}");
+        assert!(ending(Some(Ok(()))).ended().await.is_ok(), "who waits says that it should not have");
+    }
+
+    #[tokio::test]
+    async fn a_network_that_ends_tells_why() {
+        let failed: NetworkTask = tokio::spawn(async { Err(NetworkError::Noise("no randomness".into())) });
+        let error = network_ended(&mut Some(failed)).await.unwrap_err();
+        assert!(error.to_string().contains("no randomness"), "{error}");
+        let panicked: NetworkTask = tokio::spawn(async { panic!("a fault of this program") });
+        let error = network_ended(&mut Some(panicked)).await.unwrap_err();
+        assert!(matches!(error, NodeError::Network(NetworkError::Panicked(_))), "{error}");
+    }
+}

@@ -170,7 +170,7 @@ impl Fetching {
 
     /// The next blocks to ask for, from a height on, as many as there is room for.
     fn ask(&mut self, from: Height) -> Vec<Message> {
-        let average = if self.blocks == 0 { BLOCK_GUESS } else { (self.bytes / self.blocks).max(1) };
+        let average = self.bytes.checked_div(self.blocks).unwrap_or(BLOCK_GUESS).max(1);
         let window = (WINDOW_BYTES / average).clamp(2, WINDOW_MAX);
         let last = self.headers.back().map_or(Height(0), |header| header.height);
         let end = (from.0 + window - 1).min(last.0);
