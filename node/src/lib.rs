@@ -23,3 +23,4 @@ pub mod server;
 pub mod setup;
 pub mod shutdown;
 pub mod storage;
+pub mod verified;

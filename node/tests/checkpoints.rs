@@ -12,15 +12,16 @@ use futures::FutureExt;
 use markstein_node::{
     finality::{Decision, finality},
     ledger::{
-        Cosigner, CosignerError, CountedCheckpoint, FinalState, LineTime, LinesError, ReceiptFailure, Rules,
-        State, TreeHead, Turn, batch_receipts, cosignature_times, cosigned_size, counted_checkpoint, execute,
-        finalize, head_at, prune_cosignatures, receipt, record_of_batch, stored_lines, take_lines,
+        Cosigner, CosignerError, CountedCheckpoint, FinalState, KeptLines, LineRules, LinesError,
+        ReceiptFailure, Rules, State, TreeHead, Turn, batch_receipts, cosignature_times, cosigned_size,
+        counted_checkpoint, execute, finalize, head_at, receipt, record_of_batch, stored_lines, take_lines,
     },
     shutdown::StopSignal,
     storage::{
         Db, Durability, MemoryStore, Read, StorageError, Writes,
         tables::{Cosignatures, Outcome},
     },
+    verified::Verified,
 };
 use markstein_proto::{
     Authority, Batch, EpochId, Genesis, Hash, LeafIndex, LogSize, Record, TimeMs,
@@ -95,7 +96,8 @@ impl Node {
 
     fn take(&self, head: TreeHead, authority: u32, lines: &str) -> Result<bool, LinesError> {
         let (set, origin) = (&self.genesis.authorities, &self.genesis.origin);
-        let at = LineTime { clock_s: START_S + 1_000_000, step_s: 1 };
+        let verified = Verified::default();
+        let at = LineRules { clock_s: START_S + 1_000_000, step_s: 1, verified: &verified };
         let writes = take_lines(&self.db, set, origin, head, authority, lines, at)?;
         let taken = writes.is_some();
         self.db.commit(writes.unwrap_or_default(), Durability::Unsynced).unwrap();
@@ -115,7 +117,7 @@ impl Node {
 
     fn prune(&self, below: LogSize) {
         let mut writes = Writes::new();
-        prune_cosignatures(&self.db, below, &mut writes).unwrap();
+        KeptLines::load(&self.db).unwrap().prune(below, &mut writes);
         self.db.commit(writes, Durability::Unsynced).unwrap();
     }
 }
@@ -245,7 +247,8 @@ fn only_the_lines_of_that_authority_on_that_checkpoint_are_taken() {
         assert_eq!(node.take(head, authority, &lines), Err(refused), "{lines}");
     }
     let origin = "neustadt.example/other";
-    let at = LineTime { clock_s: START_S + 1_000_000, step_s: 1 };
+    let verified = Verified::default();
+    let at = LineRules { clock_s: START_S + 1_000_000, step_s: 1, verified: &verified };
     let elsewhere = take_lines(&node.db, &node.genesis.authorities, origin, head, 1, &one, at);
     assert_eq!(elsewhere, Err(signature(CosignatureError::OtherKey)));
     assert_eq!(node.db.range::<Cosignatures>(..).count(), 0, "nothing of it is kept");
@@ -280,7 +283,8 @@ fn lines_that_come_too_soon_after_others_or_from_the_future_are_not_taken() {
     let (set, origin) = (&node.genesis.authorities, &node.genesis.origin);
     let take = |time_s: u64| {
         let lines = Node::new().peers[3].cosign(head, START_S + time_s).unwrap().unwrap();
-        let at = LineTime { clock_s: START_S + 100, step_s: 30 };
+        let verified = Verified::default();
+        let at = LineRules { clock_s: START_S + 100, step_s: 30, verified: &verified };
         let writes = take_lines(&node.db, set, origin, head, 3, &lines, at)?;
         let taken = writes.is_some();
         node.db.commit(writes.unwrap_or_default(), Durability::Unsynced).unwrap();

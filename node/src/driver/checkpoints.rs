@@ -10,12 +10,13 @@ use markstein_proto::{LogSize, View};
 use super::{Audience, Driver, DriverError};
 use crate::{
     ledger::{
-        Cosigner, CountedCheckpoint, ExecutedBlock, LineTime, LinesError, State, TreeHead,
-        counted_checkpoint, counted_checkpoint_of, head_at, prune_cosignatures, stored_lines, take_lines,
+        Cosigner, CountedCheckpoint, ExecutedBlock, KeptLines, LineRules, LinesError, State, TreeHead,
+        counted_checkpoint, counted_checkpoint_of, head_at, stored_lines, take_lines,
     },
     messages::{CosignatureLines, Message},
     peer::{Misbehaviour, Peer},
     storage::{Durability, Writes},
+    verified::Verified,
 };
 
 /// Newest final tree heads that lines of others are verified against.
@@ -33,6 +34,9 @@ pub(super) struct Checkpoints {
     heads: VecDeque<TreeHead>,
     /// Lines on checkpoints that this node has not reached, by who brought them: nobody replaces what another says.
     early: BTreeMap<(Peer, u32, LogSize), CosignatureLines>,
+    /// Lines that are stored.
+    kept: KeptLines,
+    verified: Verified,
     /// The newest checkpoint that a quorum cosigned.
     counted: Option<LogSize>,
     as_of_s: u64,
@@ -42,8 +46,15 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(super) fn new(cosigner: Option<Cosigner>, from: Option<View>, recosign: u64) -> Self {
+    pub(super) fn new(
+        cosigner: Option<Cosigner>,
+        kept: KeptLines,
+        from: Option<View>,
+        recosign: u64,
+    ) -> Self {
         Self {
+            kept,
+            verified: Verified::default(),
             cosigner,
             from,
             heads: VecDeque::new(),
@@ -122,6 +133,7 @@ impl Driver {
         let Some(lines) = cosigner.cosign(&self.db, head, now, &mut writes)? else { return Ok(()) };
         let authority = cosigner.number();
         self.db.commit(writes, durability)?;
+        self.checkpoints.kept.add(head.size, authority);
         self.checkpoints.cosigned = head.size;
         let lines = CosignatureLines { size: head.size, authority, lines };
         self.outbox.broadcast(Audience::All, Message::Cosignature(lines));
@@ -150,10 +162,15 @@ impl Driver {
             return Ok(());
         }
         let Some(head) = self.head(lines.size)? else { return Ok(()) };
-        let at = LineTime { clock_s: self.now.clock.0 / 1000, step_s: self.checkpoints.recosign / 2000 };
+        let at = LineRules {
+            clock_s: self.now.clock.0 / 1000,
+            step_s: self.checkpoints.recosign / 2000,
+            verified: &self.checkpoints.verified,
+        };
         match take_lines(&self.db, &self.set, &self.origin, head, lines.authority, &lines.lines, at) {
             Ok(Some(writes)) => {
                 self.db.commit(writes, Durability::Unsynced)?;
+                self.checkpoints.kept.add(lines.size, lines.authority);
                 self.peers.cosigned(lines.authority, lines.size);
                 self.count_checkpoint_of(lines.size)
             }
@@ -206,7 +223,8 @@ impl Driver {
 
     /// The same after a line on a log of this size was stored: no other can have come to count by it.
     fn count_checkpoint_of(&mut self, size: LogSize) -> Result<(), DriverError> {
-        let counted = counted_checkpoint_of(&self.db, &self.state, &self.origin, size)?;
+        let counted =
+            counted_checkpoint_of(&self.db, &self.state, &self.origin, size, &self.checkpoints.verified)?;
         counted.map_or(Ok(()), |counted| self.publish_checkpoint(counted))
     }
 
@@ -217,7 +235,7 @@ impl Driver {
         if newer {
             if self.checkpoints.counted != Some(counted.size) {
                 let mut writes = Writes::new();
-                prune_cosignatures(&self.db, counted.size, &mut writes)?;
+                self.checkpoints.kept.prune(counted.size, &mut writes);
                 if !writes.is_empty() {
                     self.db.commit(writes, Durability::Unsynced)?;
                 }

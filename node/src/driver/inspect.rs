@@ -14,6 +14,7 @@ use super::Checked;
 use crate::{
     messages::{Message, Range},
     peer::{Misbehaviour, Peer},
+    verified::Once,
 };
 
 /// Subjects of certificates that are remembered.
@@ -22,7 +23,7 @@ const KNOWN_MAX: usize = 4096;
 /// Verifies what peers say. Shared by the readers of all peers.
 #[derive(Debug)]
 pub struct Inspector {
-    verifier: Verifier<Ed25519>,
+    verifier: Verifier<Once<Ed25519>>,
     me: Option<u32>,
     /// What is certified here already: one more certificate or vote on it says nothing new.
     known: Mutex<BTreeSet<(View, u8, [u8; 32])>>,
@@ -32,7 +33,10 @@ impl Inspector {
     /// Of an authority set's epoch, for the authority with this number or for an observer.
     #[must_use]
     pub fn new(ledger: LedgerId, set: &AuthoritySet, me: Option<u32>) -> Self {
-        Self { verifier: Verifier::of(ledger, set), me, known: Mutex::new(BTreeSet::new()) }
+        let authorities = set.authorities().len() as u32;
+        let scheme = Once::new(Ed25519(set.clone()));
+        let verifier = Verifier::with_scheme(ledger, set.epoch(), authorities, scheme);
+        Self { verifier, me, known: Mutex::new(BTreeSet::new()) }
     }
 
     /// What a message is once it is verified.

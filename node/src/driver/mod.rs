@@ -39,7 +39,7 @@ pub use thread::{Events, Mailbox, mailbox, run};
 
 use crate::{
     finality::Publisher,
-    ledger::{Cosigner, CosignerError, ExecuteError, ExecutedBlock, FinalState, Rules, State},
+    ledger::{Cosigner, CosignerError, ExecuteError, ExecutedBlock, FinalState, KeptLines, Rules, State},
     metrics::Metrics,
     network_view::NetworkView,
     peer::Peer,
@@ -222,6 +222,7 @@ impl Driver {
         let mut driver = Self {
             checkpoints: checkpoints::Checkpoints::new(
                 cosigner.filter(|_| !forgot),
+                KeptLines::load(&db)?,
                 journal.last_finalize(),
                 parts.recosign,
             ),

@@ -3,13 +3,19 @@
 use markstein_proto::{
     Hash, Leaf, LeafIndex, LogSize,
     log::{Frontier, tile::TileNodes},
-    note::{Checkpoint, CheckpointError, NoteSignature, SignedCheckpoint},
+    note::{Checkpoint, CheckpointError, NoteSignature, SignedCheckpoint, Vkey},
 };
 
-use super::{State, StoredTiles, cosignatures::parse_lines};
-use crate::storage::{
-    Read, StorageError,
-    tables::{Cosignatures, Headers},
+use super::{
+    State, StoredTiles,
+    cosignatures::{parse_lines, verify_once},
+};
+use crate::{
+    storage::{
+        Read, StorageError,
+        tables::{Cosignatures, Headers},
+    },
+    verified::Verified,
 };
 
 /// The head of a log whose last leaf is a header: what a checkpoint is on.
@@ -68,7 +74,7 @@ impl CountedCheckpoint {
 
 /// The newest checkpoint on a final block up to that of `state` which a quorum cosigned, `None` before the first. Sizes
 /// without any cosignature are not looked at, and with enough lines none below the newest that counted: see
-/// [`prune_cosignatures`](super::prune_cosignatures).
+/// [`KeptLines`](super::KeptLines).
 ///
 /// It counts with the authority set named in its own last header; there is one epoch so far, so that is the state's.
 ///
@@ -79,17 +85,17 @@ pub fn counted_checkpoint<R: Read>(
     state: &dyn State,
     origin: &str,
 ) -> Result<Option<CountedCheckpoint>, StorageError> {
-    let mut lines = Lines::default();
+    let (verified, mut lines) = (Verified::default(), Lines::default());
     for entry in read.range_reverse::<Cosignatures>(..=(state.tip().size, u32::MAX)) {
         let ((size, _), bytes) = entry?;
         if size != lines.size
-            && let Some(counted) = std::mem::take(&mut lines).count(read, state, origin)?
+            && let Some(counted) = std::mem::take(&mut lines).count(read, state, origin, &verified)?
         {
             return Ok(Some(counted));
         }
         lines.add(size, &bytes)?;
     }
-    lines.count(read, state, origin)
+    lines.count(read, state, origin, &verified)
 }
 
 /// The checkpoint on a log of this size, `None` where no quorum cosigned it.
@@ -101,12 +107,15 @@ pub fn counted_checkpoint_of<R: Read>(
     state: &dyn State,
     origin: &str,
     size: LogSize,
+    verified: &Verified,
 ) -> Result<Option<CountedCheckpoint>, StorageError> {
     let mut lines = Lines::default();
-    for entry in read.range_reverse::<Cosignatures>((size, 0)..=(size, u32::MAX)) {
-        lines.add(size, &entry?.1)?;
+    for number in (0..state.authorities().authorities().len() as u32).rev() {
+        if let Some(bytes) = read.get::<Cosignatures>(&(size, number))? {
+            lines.add(size, &bytes)?;
+        }
     }
-    lines.count(read, state, origin)
+    lines.count(read, state, origin, verified)
 }
 
 /// All lines on one checkpoint, last authority first.
@@ -131,6 +140,7 @@ impl Lines {
         read: &R,
         state: &dyn State,
         origin: &str,
+        verified: &Verified,
     ) -> Result<Option<CountedCheckpoint>, StorageError> {
         let set = state.authorities();
         if self.cosignatures.len() < set.quorum() {
@@ -144,7 +154,8 @@ impl Lines {
         let in_order = |lines: Vec<NoteSignature>| lines.into_iter().rev();
         let cosigned =
             SignedCheckpoint::with_signatures(checkpoint, in_order(self.cosignatures)).map_err(damaged)?;
-        match cosigned.count(&set.cosigners(origin), set.quorum()) {
+        let verify = |vkey: &Vkey, text: &str, line: &NoteSignature| verify_once(verified, vkey, text, line);
+        match cosigned.count_with(&set.cosigners(origin), set.quorum(), verify) {
             Ok(count) => {
                 let full = cosigned.merge(in_order(self.log_lines)).map_err(damaged)?;
                 let TreeHead { size, root } = head;

@@ -1,16 +1,17 @@
 //! The lines of each authority on the checkpoints: taken from peers, kept, and removed again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use markstein_proto::{
     AuthoritySet, LogSize,
-    note::{CosignatureError, NoteSignature, SignedCheckpoint, verify_cosignature},
+    note::{CosignatureError, NoteSignature, SignedCheckpoint, Vkey, verify_cosignature},
 };
 
 use super::TreeHead;
 use crate::{
     messages::LINES_MAX,
     storage::{Read, StorageError, Writes, tables::Cosignatures},
+    verified::Verified,
 };
 
 /// Why the lines of an authority on a checkpoint were not taken.
@@ -42,14 +43,35 @@ pub enum LinesError {
 /// How far the time of a line may be ahead of this node's clock, in seconds: as far as a verifier takes an as-of time.
 const AHEAD_MAX_S: u64 = 300;
 
-/// When lines are taken in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LineTime {
+/// How lines are taken in.
+#[derive(Clone, Copy, Debug)]
+pub struct LineRules<'a> {
     /// This node's clock, in seconds.
     pub clock_s: u64,
     /// Lines of one authority on one checkpoint are taken only this much after each other, in seconds: less than the
     /// pause between two re-cosignatures.
     pub step_s: u64,
+    /// What was verified a moment ago.
+    pub verified: &'a Verified,
+}
+
+/// [`verify_cosignature`], once for each line.
+///
+/// # Errors
+/// Those of [`verify_cosignature`].
+pub(super) fn verify_once(
+    verified: &Verified,
+    vkey: &Vkey,
+    text: &str,
+    line: &NoteSignature,
+) -> Result<u64, CosignatureError> {
+    let Some(time) = line.signature.first_chunk::<8>().filter(|_| line.is_by(vkey)) else {
+        return verify_cosignature(vkey, text, line); // which says what is wrong
+    };
+    let (key, length) = (vkey.key().to_bytes(), (line.signature.len() as u64).to_be_bytes());
+    let parts = [key.as_slice(), &length, &line.signature, text.as_bytes()];
+    verified.check(&parts, || verify_cosignature(vkey, text, line).map(drop))?;
+    Ok(u64::from_be_bytes(*time))
 }
 
 /// Checks that `lines` are those of authority number `authority` on exactly this head, and says what to write: nothing
@@ -66,7 +88,7 @@ pub fn take_lines<R: Read>(
     head: TreeHead,
     authority: u32,
     lines: &str,
-    at: LineTime,
+    rules: LineRules<'_>,
 ) -> Result<Option<Writes>, LinesError> {
     if lines.len() > LINES_MAX {
         return Err(LinesError::TooLong(lines.len()));
@@ -75,15 +97,15 @@ pub fn take_lines<R: Read>(
     let (cosignature, log_line) = split_lines(lines).ok_or(LinesError::Form)?;
     let claimed = time_of(&cosignature).map_err(|_| LinesError::Form)?;
     if let Some((held, _)) = stored_pair(read, head.size, authority)?
-        && claimed < time_of(&held)?.saturating_add(at.step_s.max(1))
+        && claimed < time_of(&held)?.saturating_add(rules.step_s.max(1))
     {
         return Ok(None);
     }
     let checkpoint =
         head.checkpoint(origin).map_err(|e| StorageError::corrupt("meta", format!("the origin: {e}")))?;
-    let time_s = verify_cosignature(&who.cosigner(origin), &checkpoint.to_text(), &cosignature)?;
-    if time_s > at.clock_s.saturating_add(AHEAD_MAX_S) {
-        return Err(LinesError::Ahead(time_s - at.clock_s));
+    let time_s = verify_once(rules.verified, &who.cosigner(origin), &checkpoint.to_text(), &cosignature)?;
+    if time_s > rules.clock_s.saturating_add(AHEAD_MAX_S) {
+        return Err(LinesError::Ahead(time_s - rules.clock_s));
     }
     let canonical = join_lines(&cosignature, &log_line);
     let signed =
@@ -105,25 +127,46 @@ pub fn stored_lines<R: Read>(read: &R, from: LogSize) -> Result<Vec<(LogSize, u3
         .collect()
 }
 
-/// Removes what nobody needs once a quorum cosigned a log of `below` leaves: lines on smaller ones, but for each
-/// authority's newest, which tell operators since when it is silent.
-///
-/// # Errors
-/// The store's.
-pub fn prune_cosignatures<R: Read>(
-    read: &R,
-    below: LogSize,
-    writes: &mut Writes,
-) -> Result<(), StorageError> {
-    let mut seen = BTreeSet::new();
-    for entry in read.range_reverse::<Cosignatures>(..) {
-        let (key, _) = entry?;
-        let (size, authority) = key;
-        if !seen.insert(authority) && size < below {
+/// Whose lines on which checkpoints are stored. Kept in memory, since the store is slow to walk over what was removed from
+/// it a moment ago.
+#[derive(Debug, Default)]
+pub struct KeptLines {
+    sizes: BTreeSet<(LogSize, u32)>,
+    newest: BTreeMap<u32, LogSize>,
+}
+
+impl KeptLines {
+    /// Those in the store.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn load<R: Read>(read: &R) -> Result<Self, StorageError> {
+        let mut kept = Self::default();
+        for entry in read.range::<Cosignatures>(..) {
+            let ((size, authority), _) = entry?;
+            kept.add(size, authority);
+        }
+        Ok(kept)
+    }
+
+    /// Lines are stored.
+    pub fn add(&mut self, size: LogSize, authority: u32) {
+        self.sizes.insert((size, authority));
+        let newest = self.newest.entry(authority).or_default();
+        *newest = (*newest).max(size);
+    }
+
+    /// Removes what nobody needs once a quorum cosigned a log of `below` leaves: lines on smaller ones, but for each
+    /// authority's newest, which tell operators since when it is silent.
+    pub fn prune(&mut self, below: LogSize, writes: &mut Writes) {
+        let newest = &self.newest;
+        let needless = |(size, authority): &&(LogSize, u32)| newest.get(authority) != Some(size);
+        let old: Vec<(LogSize, u32)> = self.sizes.range(..(below, 0)).filter(needless).copied().collect();
+        for key in old {
             writes.delete::<Cosignatures>(&key);
+            self.sizes.remove(&key);
         }
     }
-    Ok(())
 }
 
 /// For each authority of the set the newest size it cosigned, as far as this node knows, and its time in seconds since

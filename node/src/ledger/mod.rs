@@ -19,9 +19,7 @@ mod tiles;
 
 pub use branch::Branch;
 pub use checkpoint::{CountedCheckpoint, TreeHead, counted_checkpoint, counted_checkpoint_of, head_at};
-pub use cosignatures::{
-    LineTime, LinesError, cosignature_times, prune_cosignatures, stored_lines, take_lines,
-};
+pub use cosignatures::{KeptLines, LineRules, LinesError, cosignature_times, stored_lines, take_lines};
 pub use cosigner::{Cosigner, CosignerError, cosigned_size};
 pub use execute::{
     BLOCK_BATCHES_MAX, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, ExecuteError, ExecutedBlock, InvalidBlock, Turn,

@@ -67,7 +67,7 @@ impl Verifier<Ed25519> {
 }
 
 impl<S: Scheme> Verifier<S> {
-    /// A verifier with another scheme, for simulations.
+    /// A verifier with another scheme: one that remembers, or a stand-in for simulations.
     #[must_use]
     pub const fn with_scheme(ledger: LedgerId, epoch: EpochId, authorities: u32, scheme: S) -> Self {
         Self { ledger, epoch, authorities, scheme }

@@ -15,7 +15,7 @@ pub struct SignedCheckpoint {
     note: Note,
 }
 
-/// What the cosignatures of a quorum say. Only [`SignedCheckpoint::count`] makes one.
+/// What the cosignatures of a quorum say. Only [`SignedCheckpoint::count`] and [`SignedCheckpoint::count_with`] make one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QuorumCount {
@@ -75,11 +75,25 @@ impl SignedCheckpoint {
     /// # Errors
     /// Where fewer than `quorum` keys cosigned, a known key's line is bad, or cosigners or quorum make no sense.
     pub fn count(&self, cosigners: &[Vkey], quorum: usize) -> Result<QuorumCount, CheckpointError> {
+        self.count_with(cosigners, quorum, verify_cosignature)
+    }
+
+    /// The same with another way to verify: one that remembers what it verified before. It must say what
+    /// [`verify_cosignature`] says of a key, a text and a line.
+    ///
+    /// # Errors
+    /// As [`Self::count`].
+    pub fn count_with(
+        &self,
+        cosigners: &[Vkey],
+        quorum: usize,
+        verify: impl Fn(&Vkey, &str, &NoteSignature) -> Result<u64, CosignatureError>,
+    ) -> Result<QuorumCount, CheckpointError> {
         if quorum == 0 {
             return Err(CheckpointError::NoQuorum);
         }
         check_cosigners(cosigners)?;
-        let latest = self.latest_times(cosigners)?;
+        let latest = self.latest_times(cosigners, verify)?;
         let signers: Vec<usize> = (0..cosigners.len()).filter(|&i| latest[i].is_some()).collect();
         let mut times: Vec<u64> = latest.into_iter().flatten().collect();
         times.sort_unstable_by_key(|&time_s| Reverse(time_s));
@@ -90,12 +104,16 @@ impl SignedCheckpoint {
     }
 
     /// For each cosigner the latest time of its lines.
-    fn latest_times(&self, cosigners: &[Vkey]) -> Result<Vec<Option<u64>>, CheckpointError> {
+    fn latest_times(
+        &self,
+        cosigners: &[Vkey],
+        verify: impl Fn(&Vkey, &str, &NoteSignature) -> Result<u64, CosignatureError>,
+    ) -> Result<Vec<Option<u64>>, CheckpointError> {
         let mut latest = vec![None; cosigners.len()];
         for line in self.note.signatures() {
             // Name and key hash are unique among the cosigners, so at most one of them is meant.
             let Some(i) = cosigners.iter().position(|vkey| line.is_by(vkey)) else { continue };
-            let time_s = verify_cosignature(&cosigners[i], self.note.text(), line)
+            let time_s = verify(&cosigners[i], self.note.text(), line)
                 .map_err(|source| refused(&cosigners[i], source))?;
             latest[i] = latest[i].max(Some(time_s));
         }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    fs::{self, File},
+    fs::File,
     hint::black_box,
     io::{self, Write},
     path::Path,
@@ -35,11 +35,9 @@ pub(crate) struct Ceilings {
 pub(crate) struct SyncedWrites(File);
 
 impl SyncedWrites {
+    /// Into a file without a name.
     pub(crate) fn new(folder: &Path) -> io::Result<Self> {
-        let path = folder.join("synced");
-        let file = File::create(&path)?;
-        fs::remove_file(path)?;
-        Ok(Self(file))
+        tempfile::tempfile_in(folder).map(Self)
     }
 
     pub(crate) fn one(&mut self) -> io::Result<Duration> {
