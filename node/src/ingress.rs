@@ -22,6 +22,8 @@ use crate::{
 /// The network, once it has started.
 pub type Link = Arc<OnceLock<Network>>;
 
+/// Batches up to this length are decoded where they come in, in bytes: it takes less time than to go elsewhere.
+const DECODED_AT_ONCE: usize = 4096;
 /// Large messages of one peer that are looked at or wait for the driver, and its questions that are being answered, all
 /// together. They hold their place until they are done, also where nobody reads that stream any more.
 const PLACES_OF_A_PEER: usize = 2;
@@ -114,23 +116,22 @@ impl Ingress {
         );
         if is_question {
             self.answer(from, message).await;
-            self.mailbox.put(Event::From(from, Checked::Heard)).await;
+            self.mailbox.put(Event::From(from, Checked::Heard), None).await;
             return Ok(());
         }
-        if !is_large(&message) {
-            let checked = self.inspector.inspect(from, message)?;
-            self.mailbox.put(Event::From(from, checked)).await;
-            return Ok(());
-        }
-        let (inspector, place) = (Arc::clone(&self.inspector), self.places.of(from).await);
-        let inspect = move || inspector.inspect(from, message);
-        let Some((checked, place)) = self.places.work(place, inspect).await else { return Ok(()) };
-        let checked = checked?;
+        let (checked, place) = if is_large(&message) {
+            let (inspector, place) = (Arc::clone(&self.inspector), self.places.of(from).await);
+            let inspect = move || inspector.inspect(from, message);
+            let Some((checked, place)) = self.places.work(place, inspect).await else { return Ok(()) };
+            (checked?, Some(place))
+        } else {
+            (self.inspector.inspect(from, message)?, None)
+        };
         let batch = match &checked {
             Checked::Batch(batch) => Some(Arc::clone(batch)),
             _ => None,
         };
-        self.mailbox.put_large(Event::From(from, checked), place).await;
+        self.mailbox.put(Event::From(from, checked), place).await;
         if let Some(batch) = batch {
             // It was asked for, for a block or for the pool. Where it is no good, that is not this peer's fault.
             let _ = self.pool.gossip(batch).await;
@@ -152,7 +153,11 @@ impl Ingress {
     }
 
     async fn take_batch(&self, bytes: Bytes) -> GossipVerdict {
-        let decoded = blocking(move || Batch::decode(bytes)).await;
+        let decoded = if bytes.len() <= DECODED_AT_ONCE {
+            Some(Batch::decode(bytes))
+        } else {
+            blocking(move || Batch::decode(bytes)).await
+        };
         let batch = match decoded {
             Some(Ok(batch)) => Arc::new(batch),
             Some(Err(error)) => return GossipVerdict::Reject(Misbehaviour::new("malformed_batch", error)),
@@ -169,7 +174,8 @@ impl Ingress {
 /// Messages that take long to verify, or much memory.
 fn is_large(message: &Message) -> bool {
     match message {
-        Message::BlockBatches { .. } | Message::Batch(_) | Message::Range(_) => true,
+        Message::BlockBatches { .. } | Message::Range(_) => true,
+        Message::Batch(bytes) => bytes.len() > DECODED_AT_ONCE,
         Message::Proposal(proposal) => proposal.batches.len() + proposal.nullifications.len() > 32,
         Message::Block(body) => body.batches.len() > 32,
         Message::Memory { votes, .. } => votes.len() > 32,
@@ -217,6 +223,7 @@ impl Outbox for Outlet {
     fn broadcast(&self, to: Audience, message: Message) {
         let audience = match to {
             Audience::Authorities => network::Audience::Authorities,
+            Audience::Observers => network::Audience::Observers,
             Audience::All => network::Audience::All,
         };
         self.0.get().into_iter().for_each(|network| network.broadcast(message.clone(), audience));

@@ -5,7 +5,7 @@ use alloc::{collections::BTreeSet, vec, vec::Vec};
 use prost::{Message, bytes::Bytes};
 
 use crate::{
-    Hash, IssuerGrant, IssuerId, KeyId, LedgerId, Record, SecretKey, Signature, TimeMs,
+    Hash, IssuerGrant, IssuerId, KeyId, LedgerId, PublicKey, Record, SecretKey, Signature, TimeMs,
     codec::{self, CountBound, DecodeError},
     domain,
     leaf::Leaf,
@@ -99,6 +99,20 @@ impl BatchHead {
     /// # Errors
     /// See [`AuthorError`].
     pub fn verify_author(&self, grant: &IssuerGrant, time: TimeMs) -> Result<(), AuthorError> {
+        self.verify_author_with(grant, time, |key, message, signature| key.verify(message, signature).is_ok())
+    }
+
+    /// The same with another way to verify: one that remembers what it verified before. It must say what
+    /// [`PublicKey::verify`] says.
+    ///
+    /// # Errors
+    /// See [`AuthorError`].
+    pub fn verify_author_with(
+        &self,
+        grant: &IssuerGrant,
+        time: TimeMs,
+        verify: impl FnOnce(&PublicKey, &[u8], &Signature) -> bool,
+    ) -> Result<(), AuthorError> {
         let Author::Issuer { issuer, key } = &self.author else { return Err(AuthorError::AnotherIssuer) };
         if *issuer != grant.issuer {
             return Err(AuthorError::AnotherIssuer);
@@ -110,7 +124,11 @@ impl BatchHead {
         if signer != key {
             return Err(AuthorError::WrongSigners);
         }
-        public.verify(&self.signing_bytes(), signature).map_err(|_| AuthorError::BadSignature)
+        if verify(&public, &self.signing_bytes(), signature) {
+            Ok(())
+        } else {
+            Err(AuthorError::BadSignature)
+        }
     }
 
     fn unsigned_bytes(&self) -> Vec<u8> {

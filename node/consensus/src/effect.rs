@@ -60,6 +60,9 @@ pub enum Effect {
     Record(Fact),
     /// Send something that promises nothing new: a certificate, or what was committed before.
     Send(Send),
+    /// A certificate that was formed here: all who do not have it are to be told, soon. The driver may wait for some
+    /// milliseconds, and leave out who has shown to have it.
+    Gossip(CheckedCertificate),
     /// Build a block for a view on `parent`; answer with [`crate::Input::Built`].
     Build {
         /// The view.

@@ -151,6 +151,9 @@ impl Driver {
     /// Lines of an authority, from whoever passes them on.
     pub(super) fn on_cosignature(&mut self, from: Peer, lines: CosignatureLines) -> Result<(), DriverError> {
         let tip = self.state.tip().size;
+        if from == Peer::Authority(lines.authority) && lines.size >= tip {
+            self.has_cosigned_tip(lines.authority);
+        }
         if self.checkpoints.counted.is_some_and(|counted| lines.size < counted)
             || lines.authority as usize >= self.set.authorities().len()
             || Some(lines.authority) == self.me

@@ -48,6 +48,7 @@ impl Driver {
                 self.journal.append(&fact, &mut self.recorded);
             }
             Effect::Send(send) => self.send(send),
+            Effect::Gossip(certificate) => self.tell_soon(certificate),
             Effect::Build { view, parent, batches } if self.has_built => {
                 self.to_build = Some((view, parent, batches));
             }

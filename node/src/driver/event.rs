@@ -5,7 +5,7 @@ use std::sync::Arc;
 use markstein_consensus::Body;
 use markstein_proto::{
     Batch, Hash, Header, Height,
-    consensus::{CheckedCertificate, CheckedProposal, CheckedVote},
+    consensus::{CheckedCertificate, CheckedProposal, CheckedVote, Subject},
 };
 
 use crate::{
@@ -33,6 +33,13 @@ pub enum Event {
 pub enum Checked {
     /// Nothing new, but a sign of life.
     Heard,
+    /// A vote or certificate on what is certified here already: no news, but the peer knows it.
+    Echo {
+        /// On what.
+        subject: Subject,
+        /// Whether the peer sent the certificate; else its vote.
+        certificate: bool,
+    },
     /// A vote of the peer's own.
     Vote(CheckedVote),
     /// A certificate.
@@ -81,7 +88,9 @@ pub enum Checked {
 pub enum Audience {
     /// Authorities only.
     Authorities,
-    /// Observers too.
+    /// Observers only.
+    Observers,
+    /// Both.
     All,
 }
 

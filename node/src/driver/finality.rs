@@ -88,6 +88,7 @@ impl Driver {
     /// Forgets what is decided.
     pub(super) fn after_finality(&mut self, certificate: &CheckedCertificate) {
         let view = certificate.view();
+        self.courtesy.prune(view);
         self.executed.retain(|_, block| block.header.view > view);
         for header in self.gather.prune(view) {
             self.name_missing(&header);

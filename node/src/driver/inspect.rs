@@ -46,7 +46,9 @@ impl Inspector {
     pub fn inspect(&self, from: Peer, message: Message) -> Result<Checked, Misbehaviour> {
         Ok(match message {
             Message::Vote(vote) => self.vote(from, vote)?,
-            Message::Certificate(certificate) if self.says_nothing_new(&certificate) => Checked::Heard,
+            Message::Certificate(certificate) if self.says_nothing_new(&certificate) => {
+                Checked::Echo { subject: certificate.subject, certificate: true }
+            }
             Message::Certificate(certificate) => Checked::Certificate(self.certificate(certificate)?),
             Message::Proposal(proposal) => {
                 Checked::Proposal(Box::new(self.verifier.proposal(*proposal).map_err(|e| blame(&e))?))
@@ -109,7 +111,7 @@ impl Inspector {
             return Err(Misbehaviour::new("foreign_vote", detail));
         }
         if self.lock().contains(&key(&vote.subject)) {
-            return Ok(Checked::Heard);
+            return Ok(Checked::Echo { subject: vote.subject, certificate: false });
         }
         self.verifier.vote(vote).map(Checked::Vote).map_err(|e| blame(&e))
     }

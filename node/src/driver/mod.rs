@@ -8,6 +8,7 @@
 mod blocks;
 mod builder;
 mod checkpoints;
+mod courtesy;
 mod effects;
 mod event;
 mod facts;
@@ -135,6 +136,7 @@ pub struct Driver {
     /// Facts that go with the next commit.
     recorded: Writes,
     checkpoints: checkpoints::Checkpoints,
+    courtesy: courtesy::Courtesy,
     sync: sync::Sync,
     recovery: recovery::Recovery,
     peers: peers::Peers,
@@ -240,6 +242,7 @@ impl Driver {
             journal,
             answers: VecDeque::new(),
             recorded: Writes::new(),
+            courtesy: courtesy::Courtesy::default(),
             sync: sync::Sync::default(),
             builder: builder::Builder::default(),
             pool: parts.pool,
@@ -295,6 +298,7 @@ impl Driver {
         self.run_sync();
         self.run_recovery()?;
         self.run_recosign()?;
+        self.run_courtesy();
         let votes = self.engine.is_voting();
         if votes != voted {
             self.say_heartbeat();
@@ -315,6 +319,7 @@ impl Driver {
             self.engine.next_tick(),
             self.gather.next_tick(),
             self.sync.next_tick(),
+            self.courtesy.next_tick(),
             self.checkpoints.next_tick(),
         ];
         others.into_iter().flatten().min().map_or(self.round_at, |tick| tick.min(self.round_at))
@@ -356,7 +361,16 @@ impl Driver {
         let from = self.number_of(peer);
         match checked {
             Checked::Heard => self.input(Input::Heard(from)),
+            Checked::Echo { subject, certificate } => {
+                if certificate {
+                    self.has_certificate(peer, &subject);
+                } else {
+                    self.has_voted(peer, &subject);
+                }
+                self.input(Input::Heard(from))
+            }
             Checked::Vote(vote) => {
+                self.has_voted(peer, &vote.subject());
                 if self.peers.is_far_ahead(peer, vote.subject().view, self.engine.view()) {
                     let detail = format!("a vote for view {}", vote.subject().view);
                     self.outbox.misbehaved(peer, crate::peer::Misbehaviour::new("far_future", detail));
@@ -364,8 +378,14 @@ impl Driver {
                 }
                 self.input(Input::Vote(from, vote))
             }
-            Checked::Certificate(certificate) => self.input(Input::Certificate(from, certificate)),
+            Checked::Certificate(certificate) => {
+                self.has_certificate(peer, &certificate.subject());
+                self.input(Input::Certificate(from, certificate))
+            }
             Checked::Proposal(proposal) => {
+                for certificate in proposal.certificates() {
+                    self.has_certificate(peer, &certificate.subject());
+                }
                 self.look_at_proposal(peer, &proposal);
                 self.input(Input::Proposal(from, proposal))
             }

@@ -71,15 +71,10 @@ pub fn mailbox() -> (Mailbox, Events) {
 }
 
 impl Mailbox {
-    /// Puts an event in, when there is room. Where the driver has ended, nothing happens.
-    pub async fn put(&self, event: Event) {
-        let _ = self.events.send(Letter { event, place: None }).await;
-    }
-
-    /// The same for a large event, with a place that its sender has few of: it is given back when the driver takes the
-    /// event out.
-    pub async fn put_large(&self, event: Event, place: OwnedSemaphorePermit) {
-        let _ = self.events.send(Letter { event, place: Some(place) }).await;
+    /// Puts an event in, when there is room; for a large one with a place that its sender has few of, which is given back
+    /// when the driver takes the event out. Where the driver has ended, nothing happens.
+    pub async fn put(&self, event: Event, place: Option<OwnedSemaphorePermit>) {
+        let _ = self.events.send(Letter { event, place }).await;
     }
 
     /// Something came into the pool. Never waits, and one call that waits to be seen is enough.

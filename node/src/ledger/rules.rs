@@ -1,11 +1,14 @@
 //! Who may write what: the rules for a batch, checked on acceptance, before a proposal and before a vote.
 
+use std::sync::Arc;
+
 use markstein_proto::{
-    Author, AuthorError, BATCH_AGE_MAX_MS, Batch, Genesis, IssuerGrant, IssuerId, LedgerId, Record, TimeMs,
+    Author, AuthorError, BATCH_AGE_MAX_MS, Batch, Genesis, Hash, IssuerGrant, IssuerId, LedgerId, PublicKey,
+    Record, Signature, TimeMs,
 };
 
 use super::State;
-use crate::storage::StorageError;
+use crate::{storage::StorageError, verified::Verified};
 
 /// What of the genesis the rules need.
 #[derive(Clone, Debug)]
@@ -14,6 +17,8 @@ pub struct Rules {
     pub ledger: LedgerId,
     /// Registered document types, ascending.
     document_types: Vec<u32>,
+    /// Batches are checked on admission, when a block is built and when it is executed: their signatures once.
+    verified: Arc<Verified>,
 }
 
 impl Rules {
@@ -21,7 +26,15 @@ impl Rules {
     #[must_use]
     pub fn new(genesis: &Genesis) -> Self {
         let document_types = genesis.parameters.document_types.iter().map(|t| t.code).collect();
-        Self { ledger: genesis.ledger_id(), document_types }
+        Self { ledger: genesis.ledger_id(), document_types, verified: Arc::default() }
+    }
+}
+
+impl Rules {
+    fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
+        let parts = [key.to_bytes(), Hash::of(&[message]).0];
+        let valid = || key.verify(message, signature);
+        self.verified.check(&[&parts[0], &parts[1], &signature.0], valid).is_ok()
     }
 }
 
@@ -109,7 +122,7 @@ pub fn check_batch(
     let records = batch.records().iter().try_for_each(|leaf| check_record(&leaf.record, &grant, rules));
     // Age comes last: whose only fault is its age was good but for the delay.
     Ok(records
-        .and_then(|()| Ok(head.verify_author(&grant, time)?))
+        .and_then(|()| Ok(head.verify_author_with(&grant, time, |key, m, s| rules.verify(key, m, s))?))
         .and_then(|()| check_age(head.created_at, time)))
 }
 

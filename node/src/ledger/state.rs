@@ -1,6 +1,10 @@
 //! The state a block is executed on.
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use markstein_proto::{
     AuthoritySet, BatchId, EpochId, Hash, Header, Height, IssuerGrant, IssuerId, Leaf, LeafIndex, LogSize,
@@ -76,6 +80,35 @@ pub struct FinalState {
     tip: Tip,
     frontier: Frontier,
     authorities: Arc<AuthoritySet>,
+    grants: Grants,
+}
+
+/// Grants that were read, by their leaf index: what stands at an index of the final log never changes. Each batch needs its
+/// issuer's, several times, and to read one is to decode the batch that it stands in.
+#[derive(Clone, Default)]
+struct Grants(Arc<Mutex<HashMap<LeafIndex, IssuerGrant>>>);
+
+/// Grants that are kept decoded.
+const GRANTS_MAX: usize = 1024;
+
+impl Grants {
+    fn at<R: Read>(&self, read: &R, index: LeafIndex) -> Result<IssuerGrant, StorageError> {
+        let known = |grants: &Self| grants.lock().get(&index).cloned();
+        if let Some(grant) = known(self) {
+            return Ok(grant);
+        }
+        let grant = grant_at(read, index)?;
+        let mut grants = self.lock();
+        if grants.len() >= GRANTS_MAX {
+            grants.clear();
+        }
+        grants.insert(index, grant.clone());
+        Ok(grant)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<LeafIndex, IssuerGrant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl FinalState {
@@ -101,7 +134,8 @@ impl FinalState {
         }
         frontier.push(markstein_proto::log::leaf_hash(&leaf));
         let authorities = read_authorities(db, &header)?;
-        Ok(Self { db: db.clone(), tip: Tip::of(&header), frontier, authorities: Arc::new(authorities) })
+        let (tip, authorities) = (Tip::of(&header), Arc::new(authorities));
+        Ok(Self { db: db.clone(), tip, frontier, authorities, grants: Grants::default() })
     }
 
     /// The state after a block that was executed on this one and whose writes are in the store.
@@ -113,6 +147,7 @@ impl FinalState {
             tip: Tip::of(&block.header),
             frontier: block.frontier.clone(),
             authorities: Arc::clone(&self.authorities),
+            grants: self.grants.clone(),
         }
     }
 
@@ -156,7 +191,7 @@ impl State for FinalState {
 
     fn grant(&self, issuer: &IssuerId) -> Result<Option<IssuerGrant>, StorageError> {
         let Some(index) = self.db.get::<Registry>(&issuer.as_str().to_owned())? else { return Ok(None) };
-        grant_at(&self.db, index).map(Some)
+        self.grants.at(&self.db, index).map(Some)
     }
 
     fn contains(&self, batch: &BatchId) -> Result<bool, StorageError> {
@@ -192,7 +227,7 @@ impl<R: Read> StatusReader for Stored<'_, R> {
 }
 
 /// The grant that the registry says stands at this place.
-pub(super) fn grant_at<R: Read>(read: &R, index: LeafIndex) -> Result<IssuerGrant, StorageError> {
+fn grant_at<R: Read>(read: &R, index: LeafIndex) -> Result<IssuerGrant, StorageError> {
     let wrong = || StorageError::corrupt("registry", format!("there is no grant at leaf {index}"));
     let leaf = leaf_at(read, index)?.ok_or_else(wrong)?;
     match Leaf::decode(&leaf).and_then(Leaf::into_record) {

@@ -218,8 +218,12 @@ impl Cluster {
             Said::Accused(peer, what) => return self.accuse(node, self.world.node(peer), &what),
             Said::To(peer, message) => (message, vec![self.world.node(peer)]),
             Said::Many(audience, message) => {
-                let all = if audience == Audience::All { self.nodes.len() } else { self.world.n };
-                (message, (0..all).filter(|to| *to != node).collect())
+                let all = match audience {
+                    Audience::All => 0..self.nodes.len(),
+                    Audience::Authorities => 0..self.world.n,
+                    Audience::Observers => self.world.n..self.nodes.len(),
+                };
+                (message, all.filter(|to| *to != node).collect())
             }
         };
         self.send(node, &to, &message);

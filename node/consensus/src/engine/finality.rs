@@ -76,6 +76,7 @@ impl Engine {
         self.last_final = last;
         self.finalization = Some(finalization);
         self.syncing = None;
+        self.late.clear();
         self.slots.retain(|view, _| *view > last.view);
         self.blocks.prune(last.view);
         if self.view <= last.view {

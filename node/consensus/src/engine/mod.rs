@@ -6,7 +6,7 @@ mod propose;
 mod view;
 mod votes;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use markstein_proto::{
     BatchId, EpochId, Hash, Header, Height, TimeMs, View,
@@ -91,6 +91,8 @@ pub struct Engine {
     syncing: Option<(View, u64)>,
     /// When each authority was heard last.
     heard: Vec<u64>,
+    /// Who voted for the newest final block after it was final, and with which kind of vote.
+    late: BTreeSet<(AuthorityNumber, u8)>,
     /// When each was last told of the newest finalization.
     told: Vec<Option<u64>>,
     pool: bool,
@@ -151,6 +153,7 @@ impl Engine {
             owed: View(0),
             syncing: None,
             heard: vec![now.tick; authorities],
+            late: BTreeSet::new(),
             told: vec![None; authorities],
             pool: false,
             pool_again: false,

@@ -27,13 +27,27 @@ impl Engine {
             return self.check_memory(vote);
         }
         if view <= self.last_final.view {
-            return self.tell_finalization(from);
+            return if !self.is_late(from, vote) {
+                self.tell_finalization(from)
+            };
         }
         if view < self.view && vote.subject().ballot == Ballot::Nullify {
             self.tell_since(from, view);
         }
         self.wake_for(view);
         self.count(vote);
+    }
+
+    /// Whether this is a vote for the newest final block that was on its way when the others had a quorum: once each is no
+    /// question. Who says it again lacks the finalization.
+    fn is_late(&mut self, from: AuthorityNumber, vote: &CheckedVote) -> bool {
+        let Subject { view, ballot, .. } = vote.subject();
+        let kind = match ballot {
+            Ballot::Notarize(block) if block == self.last_final.id => 0,
+            Ballot::Finalize(block) if block == self.last_final.id => 1,
+            Ballot::Notarize(_) | Ballot::Finalize(_) | Ballot::Nullify => return false,
+        };
+        view == self.last_final.view && self.late.insert((from, kind))
     }
 
     /// A vote with this node's own key: known from the journal, or cast by somebody who has the key.
@@ -141,7 +155,7 @@ impl Engine {
             self.effects.push_back(Effect::Record(Fact::Certified(certificate.clone())));
         }
         if formed && !self.breaks(Mutant::NoCertificateGossip) {
-            self.broadcast(Message::Certificate(certificate.clone()));
+            self.effects.push_back(Effect::Gossip(certificate.clone()));
         }
         match ballot {
             Ballot::Notarize(block) => {

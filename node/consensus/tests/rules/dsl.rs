@@ -182,6 +182,9 @@ pub fn says(message: Message) -> Effect {
     Effect::Send(to_all(message))
 }
 pub fn gossips(certificate: &CheckedCertificate) -> Effect {
+    Effect::Gossip(certificate.clone())
+}
+pub fn repeats(certificate: &CheckedCertificate) -> Effect {
     says(Message::Certificate(certificate.clone()))
 }
 pub fn tells(to: u32, certificate: &CheckedCertificate) -> Effect {

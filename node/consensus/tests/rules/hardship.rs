@@ -109,3 +109,15 @@ fn an_own_block_whose_batches_are_not_found_is_looked_at_again_later_and_not_at_
     assert_eq!(d.at(199), vec![]);
     assert_eq!(d.at(200), vec![Effect::Check(id(&one))]);
 }
+
+#[test]
+fn a_vote_that_was_on_its_way_when_its_block_became_final_is_no_question_but_said_again_it_is() {
+    let one = block(1, &first());
+    let f = finalized([A, B, C], &one);
+    let mut d = started(4, D, vec![], as_parent(&one), Some(f.clone()));
+    assert_eq!(d.vote(finalize(A, &one)), vec![]);
+    assert_eq!(d.vote(notarize(A, &one)), vec![]);
+    assert_eq!(d.vote(finalize(A, &one)), vec![tells(A, &f)]);
+    let other = dated(1, &first(), crate::support::START + 500);
+    assert_eq!(d.vote(notarize(B, &other)), vec![tells(B, &f)], "who votes for another block lacks this one");
+}

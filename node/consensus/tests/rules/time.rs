@@ -101,7 +101,7 @@ fn while_stuck_all_certificates_since_the_final_block_are_said_again() {
     let said: Vec<Effect> = d.at(4000).into_iter().filter(|e| matches!(e, Effect::Send(_))).collect();
     let votes = [finalize(D, &one), nullify(D, 3)].map(|vote| says(Message::Vote(vote)));
     let [first_vote, second_vote] = votes;
-    assert_eq!(said, vec![gossips(&n), first_vote, gossips(&null), second_vote]);
+    assert_eq!(said, vec![repeats(&n), first_vote, repeats(&null), second_vote]);
 }
 
 #[test]

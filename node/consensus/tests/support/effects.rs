@@ -50,6 +50,13 @@ impl Cluster {
             }
             Effect::Record(fact) => self.nodes[node].disk.write(Write::Facts(vec![fact])),
             Effect::Send(send) => self.send(node, &send),
+            Effect::Gossip(certificate) => {
+                let message = Message::Certificate(certificate);
+                self.send(
+                    node,
+                    &markstein_consensus::Send { to: markstein_consensus::Recipient::All, message },
+                );
+            }
             Effect::Build { view, parent, batches } => {
                 let body = self.build(node, view, parent, batches);
                 follow.push(Input::Built(view, body.map(Box::new)));
