@@ -112,6 +112,7 @@ async fn what_shows_behind_the_network_has_the_same_end_unless_it_is_excusable()
     let a = Node::start(1, vec![authority(2, None)]).await;
     let b = Node::start(2, vec![authority(1, a.dialled())]).await;
     a.told(Event::Connected(B)).await;
+    b.told(Event::Connected(A)).await;
     for _ in 0..200 {
         a.network.misbehaved(B, Misbehaviour::excusable("odd", "a clock that differs"));
     }
