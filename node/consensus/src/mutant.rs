@@ -1,5 +1,5 @@
 //! Rules that can be broken on purpose, so that the tests can show that they notice. Only with the feature `mutants`,
-//! which nothing but this crate's test of that name switches on.
+//! which nothing but this crate's tests switch on.
 
 /// The rule that is broken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
