@@ -10,7 +10,7 @@ use alloc::{
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::{Hash, LedgerId, SecretKey};
+use crate::{Hash, LedgerId, SecretKey, names::is_slug};
 
 /// Longest key file, in bytes; comments may be added to one.
 pub const KEY_FILE_MAX: usize = 64 * 1024;
@@ -78,6 +78,11 @@ pub enum KeyFileError {
         /// Found.
         found: &'static str,
     },
+    /// The owner is no slug, so of nobody.
+    #[error(
+        "the owner in this key file is not the id of an issuer or authority, nor the name of an observer"
+    )]
+    Owner,
     /// The public key is not that of the secret key.
     #[error("the public key in this key file does not belong to its secret key: the file is damaged")]
     Mismatch,
@@ -116,6 +121,9 @@ impl KeyFile {
             .ok_or(KeyFileError::Malformed)?;
         if purpose != want {
             return Err(KeyFileError::WrongPurpose { want: want.as_str(), found: purpose.as_str() });
+        }
+        if !is_slug(&text.owner) {
+            return Err(KeyFileError::Owner);
         }
         let mut seed = Zeroizing::new([0; 32]);
         hex::decode_to_slice(&text.secret_key, seed.as_mut()).map_err(|_| KeyFileError::Malformed)?;

@@ -9,7 +9,7 @@ use crate::codec::DecodeError;
 pub const SLUG_MAX: usize = 64;
 
 /// 1 to 64 of `a-z 0-9 . -`, the first and the last a letter or digit.
-fn is_slug(text: &str) -> bool {
+pub(crate) fn is_slug(text: &str) -> bool {
     let bytes = text.as_bytes();
     let end = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     bytes.len() <= SLUG_MAX

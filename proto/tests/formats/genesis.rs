@@ -298,6 +298,9 @@ fn damaged_key_files_are_refused_and_show_nothing() {
         (text.replace(&digits, &digits[2..]), KeyFileError::Malformed),
         (text.replace(&digits, &digits.replacen(&digits[..1], "x", 1)), KeyFileError::Malformed),
         (text.replace("owner", "holder"), KeyFileError::Malformed),
+        // Of these the first would be written again as a file that nobody can read, the second as one with more lines.
+        (text.replace(&format!("= \"{PERMITS}\""), "= 'a\"b'"), KeyFileError::Owner),
+        (text.replace(&format!("= \"{PERMITS}\""), "= \"a\\nb\""), KeyFileError::Owner),
         (text.replace("purpose = \"issuer\"", "purpose = \"all\""), KeyFileError::Malformed),
         (text.replace("ledger = \"", "ledger = \"00"), KeyFileError::Malformed),
         (format!("{}more = 1\n", *text), KeyFileError::Malformed),
