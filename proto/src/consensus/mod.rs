@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use prost::Message;
 
 use crate::{
-    BatchId, EpochId, Hash, Header, LedgerId, SecretKey, Signature, View,
+    AUTHORITIES_MAX, BatchId, EpochId, Hash, Header, LedgerId, SecretKey, Signature, View,
     codec::{self, CountBound, DecodeError},
     domain,
     leaf::Leaf,
@@ -28,6 +28,9 @@ pub const PROPOSAL_MAX: usize = 1024 * 1024;
 pub const PROPOSAL_BATCHES_MAX: usize = 4096;
 /// Most nullifications a proposal carries; more are pulled by range.
 pub const PROPOSAL_NULLIFICATIONS_MAX: usize = 64;
+
+/// For errors.
+const SIGNATURES: &str = "signatures of a certificate";
 
 /// What a vote says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -223,7 +226,7 @@ impl Certificate {
     /// # Errors
     /// See [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let counts = [CountBound { what: "signatures of a certificate", path: &[5], max: 64 }];
+        let counts = [CountBound { what: SIGNATURES, path: &[5], max: AUTHORITIES_MAX }];
         let message: wire::Certificate =
             codec::decode_bounded("certificate", bytes, CERTIFICATE_MAX, &counts)?;
         let certificate = Self::from_wire(&message)?;
@@ -239,6 +242,8 @@ impl Certificate {
 
     fn from_wire(certificate: &wire::Certificate) -> Result<Self, DecodeError> {
         let ballot = Ballot::from_wire(certificate.kind, &certificate.block)?;
+        // In a proposal the signatures of all nullifications were counted together.
+        codec::require_count(SIGNATURES, certificate.signatures.len(), 0, AUTHORITIES_MAX)?;
         codec::require_ascending(
             "signers of a certificate",
             certificate.signatures.iter().map(|s| s.signer),
@@ -352,8 +357,12 @@ impl Proposal {
         let counts = [
             CountBound { what: "batches of a proposal", path: &[2], max: PROPOSAL_BATCHES_MAX },
             CountBound { what: "nullifications", path: &[5], max: PROPOSAL_NULLIFICATIONS_MAX },
-            CountBound { what: "signatures of certificates", path: &[5, 5], max: 64 * 64 },
-            CountBound { what: "signatures of a certificate", path: &[4, 5], max: 64 },
+            CountBound {
+                what: "signatures of nullifications",
+                path: &[5, 5],
+                max: PROPOSAL_NULLIFICATIONS_MAX * AUTHORITIES_MAX,
+            },
+            CountBound { what: SIGNATURES, path: &[4, 5], max: AUTHORITIES_MAX },
         ];
         let message: wire::Proposal = codec::decode_bounded("proposal", bytes, PROPOSAL_MAX, &counts)?;
         let batch = |b: &wire::BatchRef| {

@@ -252,6 +252,12 @@ fn sizes_are_bounded() {
     let signatures = (0..65).map(|signer| (signer, Signature([1; 64]))).collect();
     let crowd = Certificate { subject: subject(1, Ballot::Nullify), signatures };
     assert!(Certificate::decode(&crowd.encode()).is_err());
+    let mut crowded = proposal();
+    crowded.nullifications = vec![crowd.clone()];
+    assert!(
+        Proposal::decode(&crowded.encode()).is_err(),
+        "each certificate is bounded, not only all of them"
+    );
     let all = Certificate { signatures: crowd.signatures[..64].to_vec(), ..crowd };
     assert!(Certificate::decode(&all.encode()).is_ok(), "64 authorities fit");
 }
