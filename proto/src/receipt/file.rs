@@ -95,15 +95,16 @@ impl Receipt {
             return Err(ReceiptError::UnknownFormat(format.chars().take(64).collect()));
         }
         let file: File = serde_json::from_slice(json).map_err(malformed)?;
+        // A part takes far more memory as a JSON value than in the file, so they are counted before that is made.
+        if file.handovers.len() > HANDOVERS_MAX || file.status.chunks.len() > 2 {
+            return Err(ReceiptError::Malformed("more parts than a receipt can have".into()));
+        }
         // Serde would also read a list as an object and `null` as an absent entry.
         let value: Value = serde_json::from_slice(json).map_err(malformed)?;
         if serde_json::to_value(&file).map_err(malformed)? != value {
             return Err(ReceiptError::Malformed(
                 "its parts are objects, and what is empty is left out".into(),
             ));
-        }
-        if file.handovers.len() > HANDOVERS_MAX || file.status.chunks.len() > 2 {
-            return Err(ReceiptError::Malformed("more parts than a receipt can have".into()));
         }
         Self::try_from(file)
     }

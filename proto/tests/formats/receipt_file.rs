@@ -170,6 +170,10 @@ fn sizes_are_bounded() {
     let mut many = good();
     many.status.chunks = vec![many.status.chunks[0]; 3];
     malformed(&many.to_json(), "more parts");
+    // Before anything of its size is made of them: each takes far more memory as a JSON value than in the file.
+    let mut listed: serde_json::Value = serde_json::from_str(&many.to_json()).unwrap();
+    listed["status"]["chunks"][0] = serde_json::json!([0, ""]);
+    malformed(&listed.to_string(), "more parts");
     let mut many = good();
     let handover = markstein_proto::receipt::Handover {
         header: many.header.clone(),
