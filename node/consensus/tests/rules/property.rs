@@ -13,8 +13,9 @@ use crate::support::{Disk, Random, Write, certificate, vote};
 
 const ME: u32 = D;
 
-/// Everybody else: the votes A and B cast as honest ones do, and C casts at will.
-struct World {
+/// Everybody else: the votes A and B cast as honest ones do, and C casts at will. The fuzz target of the engine has it
+/// too, with the fuzzer's bytes in place of the seeded generator.
+pub struct World {
     random: Random,
     probe: Probe,
     disk: Disk,
@@ -36,9 +37,9 @@ const fn kind(ballot: &Ballot) -> u8 {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    pub fn new(random: Random) -> Self {
         Self {
-            random: Random::new(seed),
+            random,
             probe: authority(ME),
             disk: Disk::default(),
             blocks: vec![],
@@ -77,7 +78,7 @@ impl World {
         (all > 0).then(|| self.blocks[self.blocks.len() - 1 - self.random.below(all) as usize].clone())
     }
 
-    fn step(&mut self) {
+    pub fn step(&mut self) {
         self.probe.tick += self.random.below(300);
         match self.random.below(100) {
             0..=14 => self.propose(),
@@ -253,7 +254,7 @@ fn invariants_hold_whatever_comes_in() {
     let (mut heights, mut kinds) = (0, BTreeSet::new());
     let seeds = std::env::var("MARKSTEIN_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(400);
     for seed in 0..seeds {
-        let mut world = World::new(seed);
+        let mut world = World::new(Random::new(seed));
         (0..600).for_each(|_| world.step());
         heights += world.last_final.height.0;
         kinds.extend(world.sent.keys().map(|(_, kind)| *kind));
