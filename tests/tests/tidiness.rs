@@ -83,7 +83,7 @@ fn every_source_is_compiled() {
     let sources = sources();
     // What cargo takes for a crate of its own: a file directly in such a folder, or `main.rs` one level below.
     let is_root = |file: &str| {
-        let crates = ["/src/bin/", "/tests/", "/benches/"];
+        let crates = ["/src/bin/", "/tests/", "/benches/", "/examples/", "/fuzz_targets/"];
         let alone = |rest: &str| {
             !rest.contains('/') || (rest.ends_with("/main.rs") && rest.matches('/').count() == 1)
         };
@@ -213,8 +213,9 @@ fn every_library_may_be_distributed_with_ours() {
 
 #[test]
 fn every_library_comes_from_the_public_registry() {
-    let lock: toml::Table = read("Cargo.lock").parse().unwrap();
-    for package in lock["package"].as_array().unwrap() {
+    let locks =
+        ["Cargo.lock", "tests/fuzz/Cargo.lock"].map(|lock| read(lock).parse::<toml::Table>().unwrap());
+    for package in locks.iter().flat_map(|lock| lock["package"].as_array().unwrap()) {
         let name = package["name"].as_str().unwrap();
         match package.get("source") {
             None => assert!(name.starts_with("markstein-"), "{name} is not ours and has no source"),

@@ -13,6 +13,8 @@ use serde_json::Value;
 
 /// Folders at the top that are made by tools and not part of the project.
 const MADE_BY_TOOLS: &[&str] = &["target", ".git", ".venv"];
+/// The same in the folder that cargo-fuzz works in.
+const MADE_BY_FUZZERS: &[&str] = &["tests/fuzz/target", "tests/fuzz/corpus", "tests/fuzz/artifacts"];
 
 /// The folder of the workspace.
 pub fn root() -> PathBuf {
@@ -24,7 +26,9 @@ pub fn files() -> Vec<String> {
     let root = root();
     let mut files = Vec::new();
     let wanted = |entry: &walkdir::DirEntry| {
-        entry.depth() != 1 || !MADE_BY_TOOLS.iter().any(|name| entry.file_name() == *name)
+        let by_fuzzers = || MADE_BY_FUZZERS.iter().any(|folder| entry.path() == root.join(folder));
+        let by_tools = || entry.depth() == 1 && MADE_BY_TOOLS.iter().any(|name| entry.file_name() == *name);
+        !by_tools() && !by_fuzzers()
     };
     for entry in walkdir::WalkDir::new(&root).sort_by_file_name().into_iter().filter_entry(wanted) {
         let entry = entry.expect("the workspace can be read");

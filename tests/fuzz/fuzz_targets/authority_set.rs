@@ -1,0 +1,11 @@
+//! An authority set: what is accepted is the one canonical encoding.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use markstein_proto::AuthoritySet;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(value) = AuthoritySet::decode(bytes) {
+        assert_eq!(value.encode(), bytes);
+    }
+});

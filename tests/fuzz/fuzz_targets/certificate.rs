@@ -1,0 +1,11 @@
+//! A certificate: what is accepted is the one canonical encoding.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use markstein_proto::consensus::Certificate;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(value) = Certificate::decode(bytes) {
+        assert_eq!(value.encode(), bytes);
+    }
+});
