@@ -324,7 +324,7 @@ impl<'a> Node<'a> {
             Effect::Build { view, parent, .. } if view.0 <= self.world.views => {
                 self.building = Some((view.0, parent));
             }
-            Effect::Build { .. } => {}
+            Effect::Gossip(_) | Effect::Build { .. } => {}
             Effect::Check(block) => return Ok(Some(Input::Checked(block, Verdict::Valid))),
             Effect::Fetch(id) => {
                 let block = self.world.block(&id).ok_or("a block is fetched that nobody made")?;
