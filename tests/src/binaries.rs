@@ -44,12 +44,18 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in a folder of the workspace")
 }
 
+static BUILT: Mutex<Option<Binaries>> = Mutex::new(None);
+
+/// Takes these programs, where another process has built them already.
+pub fn take(built: Binaries) {
+    *BUILT.lock().unwrap_or_else(PoisonError::into_inner) = Some(built);
+}
+
 /// The two programs, built on the first call.
 ///
 /// # Errors
 /// Where cargo cannot be run or the build fails; cargo's own words are on standard error by then.
 pub fn binaries(voice: Voice) -> anyhow::Result<Binaries> {
-    static BUILT: Mutex<Option<Binaries>> = Mutex::new(None);
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(binaries) = built.as_ref() {
         return Ok(binaries.clone());

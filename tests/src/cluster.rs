@@ -4,6 +4,7 @@
 //! a test ends, its processes end with it: dropping a [`Cluster`] kills them, and a killed test closes their lifelines.
 
 use std::{
+    ffi::OsString,
     fs::{self, OpenOptions},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -42,8 +43,18 @@ pub struct Cluster {
 struct Node {
     name: String,
     dir: PathBuf,
+    wrap: Wrap,
     /// Its standard input is a lifeline: closed, it stops.
     process: Option<Child>,
+}
+
+/// What stands around a node's program when it is started.
+#[derive(Clone, Debug, Default)]
+pub struct Wrap {
+    /// Words before the program: a command that becomes it.
+    pub words: Vec<OsString>,
+    /// Variables of its environment.
+    pub variables: Vec<(OsString, OsString)>,
 }
 
 impl Cluster {
@@ -61,7 +72,7 @@ impl Cluster {
         if !output.status.success() {
             bail!("devnet --prepare: {}", String::from_utf8_lossy(&output.stderr));
         }
-        let node = |name: String| Node { dir: dir.join(&name), name, process: None };
+        let node = |name: String| Node::new(&dir, name);
         let names = (0..authorities).map(|i| format!("node{i}"));
         let names = names.chain((0..observers).map(|i| format!("observer{i}")));
         let nodes = names.map(node).collect();
@@ -70,8 +81,13 @@ impl Cluster {
 
     /// Takes a folder beside those of the nodes as one more node, for what no honest operator sets up.
     pub fn adopt(&mut self, name: &str) -> usize {
-        self.nodes.push(Node { name: name.to_owned(), dir: self.dir.join(name), process: None });
+        self.nodes.push(Node::new(&self.dir, name.to_owned()));
         self.nodes.len() - 1
+    }
+
+    /// From its next start on a node runs in this.
+    pub fn wrap(&mut self, i: usize, wrap: Wrap) {
+        self.nodes[i].wrap = wrap;
     }
 
     /// Starts all nodes and waits until each takes submissions that would be acknowledged.
@@ -97,7 +113,7 @@ impl Cluster {
             fs::remove_file(&addresses)?; // the ports of an earlier run say nothing about this one
         }
         let log = OpenOptions::new().create(true).append(true).open(node.dir.join("log"))?;
-        let mut command = Command::new(binaries(Voice::Quiet)?.node);
+        let mut command = node.wrap.command(binaries(Voice::Quiet)?.node);
         command.args(["run", "--exit-with-parent", "--config"]).arg(node.dir.join("node.toml"));
         command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
         node.process = Some(command.spawn().context("markstein-node cannot be started")?);
@@ -140,6 +156,19 @@ impl Cluster {
         };
         self.nodes[i].process = None;
         Ok(status)
+    }
+
+    /// How a node ended, where it did so by itself; it does not run any more then.
+    ///
+    /// # Errors
+    /// The system's word.
+    pub fn has_ended(&mut self, i: usize) -> anyhow::Result<Option<ExitStatus>> {
+        let process = &mut self.nodes[i].process;
+        let ended = process.as_mut().map_or(Ok(None), Child::try_wait)?;
+        if ended.is_some() {
+            *process = None;
+        }
+        Ok(ended)
     }
 
     /// Holds a node where it stands (SIGSTOP).
@@ -255,7 +284,7 @@ impl Cluster {
     /// # Errors
     /// Where it has not.
     pub fn url(&self, i: usize) -> anyhow::Result<String> {
-        self.address(i, |file| &file["api"][0])
+        url_in(&self.nodes[i].dir)
     }
 
     /// URL of a node's operators' listener, once it has bound its ports.
@@ -263,7 +292,7 @@ impl Cluster {
     /// # Errors
     /// Where it has not.
     pub fn operator(&self, i: usize) -> anyhow::Result<String> {
-        self.address(i, |file| &file["operator"])
+        address_in(&self.nodes[i].dir, |file| &file["operator"])
     }
 
     /// Where an authority's node listens for the others, once it has bound its ports.
@@ -271,13 +300,7 @@ impl Cluster {
     /// # Errors
     /// Where it has not.
     pub fn network(&self, i: usize) -> anyhow::Result<String> {
-        self.address(i, |file| &file["network"][0])
-    }
-
-    fn address(&self, i: usize, entry: impl Fn(&Value) -> &Value) -> anyhow::Result<String> {
-        let path = self.nodes[i].dir.join("listening.json");
-        let file: Value = serde_json::from_slice(&fs::read(&path)?)?;
-        Ok(entry(&file).as_str().with_context(|| format!("{} lacks it", path.display()))?.to_owned())
+        network_in(&self.nodes[i].dir)
     }
 
     /// All that a node has logged, in all its runs.
@@ -326,7 +349,42 @@ impl Cluster {
     }
 }
 
+/// URL of the API of the node in a folder, once it has bound its ports.
+///
+/// # Errors
+/// Where it has not.
+pub fn url_in(node_dir: &Path) -> anyhow::Result<String> {
+    address_in(node_dir, |file| &file["api"][0])
+}
+
+/// Where the authority's node in a folder listens for the others, once it has bound its ports.
+///
+/// # Errors
+/// Where it has not.
+pub fn network_in(node_dir: &Path) -> anyhow::Result<String> {
+    address_in(node_dir, |file| &file["network"][0])
+}
+
+fn address_in(node_dir: &Path, entry: impl Fn(&Value) -> &Value) -> anyhow::Result<String> {
+    let path = node_dir.join("listening.json");
+    let file: Value = serde_json::from_slice(&fs::read(&path)?)?;
+    Ok(entry(&file).as_str().with_context(|| format!("{} lacks it", path.display()))?.to_owned())
+}
+
+impl Wrap {
+    fn command(&self, program: PathBuf) -> Command {
+        let mut words = self.words.iter().cloned().chain([program.into_os_string()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).envs(self.variables.iter().cloned());
+        command
+    }
+}
+
 impl Node {
+    fn new(dir: &Path, name: String) -> Self {
+        Self { dir: dir.join(&name), name, wrap: Wrap::default(), process: None }
+    }
+
     fn running(&mut self) -> anyhow::Result<&mut Child> {
         self.process.as_mut().with_context(|| format!("{} does not run", self.name))
     }

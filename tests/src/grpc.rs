@@ -172,6 +172,14 @@ impl Api {
     /// # Errors
     /// The node's, or where an index is left out or a leaf cannot be read.
     pub async fn log(&self) -> anyhow::Result<Vec<Leaf>> {
+        self.leaves().await?.iter().map(|leaf| Ok(Leaf::decode(leaf)?)).collect()
+    }
+
+    /// The same as the bytes that are hashed.
+    ///
+    /// # Errors
+    /// The node's, or where an index is left out.
+    pub async fn leaves(&self) -> anyhow::Result<Vec<Vec<u8>>> {
         let mut ledger = LedgerClient::new(self.channel.clone());
         let size = usize::try_from(self.status().await?.log_size)?;
         let mut leaves = Vec::with_capacity(size);
@@ -185,7 +193,7 @@ impl Api {
                 if entry.index != leaves.len() as u64 {
                     bail!("leaf {} comes in place of leaf {}", entry.index, leaves.len());
                 }
-                leaves.push(Leaf::decode(&entry.leaf)?);
+                leaves.push(entry.leaf);
             }
         }
         Ok(leaves)

@@ -9,6 +9,10 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{self, SignalKind},
+};
 
 /// Pause between two looks at something that is waited for.
 pub const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -32,6 +36,33 @@ pub fn is_interrupted() -> bool {
 /// [`io::ErrorKind::Interrupted`].
 pub fn check_interrupted() -> io::Result<()> {
     if is_interrupted() { Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted")) } else { Ok(()) }
+}
+
+/// From now on a signal makes everything here that waits give up, so that it can clear up after itself.
+///
+/// # Errors
+/// The system's word.
+pub fn stop_on_signals() -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let [mut interrupt, mut terminate, mut hangup] = {
+        let _guard = runtime.enter();
+        [
+            unix::signal(SignalKind::interrupt())?,
+            unix::signal(SignalKind::terminate())?,
+            unix::signal(SignalKind::hangup())?,
+        ]
+    };
+    thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+        });
+        self::interrupt();
+    });
+    Ok(())
 }
 
 /// Sends a signal; a process that has ended does not mind.

@@ -5,11 +5,10 @@ mod screen;
 mod story;
 mod workspace;
 
-use std::{path::PathBuf, process::ExitCode, thread};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use markstein_tests::process;
-use tokio::signal::unix::{SignalKind, signal};
 
 use screen::Screen;
 
@@ -32,7 +31,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Err(error) = stop_on_signals() {
+    if let Err(error) = process::stop_on_signals() {
         eprintln!("demo: signals cannot be handled: {error}");
         return ExitCode::FAILURE;
     }
@@ -48,24 +47,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// From now on a signal makes the story end early, so that it can clear up after itself.
-fn stop_on_signals() -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let [mut interrupt, mut terminate, mut hangup] = {
-        let _guard = runtime.enter();
-        [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?]
-    };
-    thread::spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-            }
-        });
-        process::interrupt();
-    });
-    Ok(())
 }
