@@ -13,7 +13,7 @@ use std::{
 use markstein_client::time::now;
 use serde_json::Value;
 
-const MINUTES: &str = "0.4";
+const MINUTES: &str = "0.6";
 
 #[test]
 fn a_few_faults_at_random_break_no_promise() {

@@ -31,10 +31,11 @@ pub fn all(field: &mut Field, desk: &Desk, timeline: Timeline, runtime: &Handle)
     let healthy = field.healthy();
     let apis = healthy.iter().map(|i| Ok((*i, runtime.block_on(Api::connect(&field.cluster.url(*i)?))?)));
     let apis: Vec<(usize, Api)> = apis.collect::<anyhow::Result<_>>()?;
+    let mut log = Vec::new();
     let demands = [
         runtime.block_on(decided(desk, &apis, field.lost)),
-        same_logs(field, &apis, runtime),
-        runtime.block_on(acknowledged(desk, &apis)),
+        same_logs(field, &apis, runtime, &mut log),
+        runtime.block_on(acknowledged(desk, &apis, &log)),
         logs_are_calm(field),
     ];
     let mut holds = true;
@@ -102,10 +103,15 @@ async fn decided(desk: &Desk, apis: &[(usize, Api)], lost: Option<usize>) -> any
     ))
 }
 
-/// All logs have the same bytes, hold every acknowledged record in its place, and no batch twice.
-fn same_logs(field: &mut Field, apis: &[(usize, Api)], runtime: &Handle) -> anyhow::Result<String> {
+/// All logs have the same bytes, and no batch twice; gives the log.
+fn same_logs(
+    field: &Field,
+    apis: &[(usize, Api)],
+    runtime: &Handle,
+    log: &mut Vec<Vec<u8>>,
+) -> anyhow::Result<String> {
     let until = Instant::now() + PATIENCE;
-    let log = loop {
+    *log = loop {
         check_interrupted()?;
         let logs = apis.iter().map(|(_, api)| runtime.block_on(api.leaves()));
         let logs: Vec<Vec<Vec<u8>>> = logs.collect::<anyhow::Result<_>>()?;
@@ -124,14 +130,14 @@ fn same_logs(field: &mut Field, apis: &[(usize, Api)], runtime: &Handle) -> anyh
         thread::sleep(LOOK_AGAIN * 20);
     };
     let mut seen = BTreeSet::new();
-    for leaf in &log {
+    for leaf in log.iter() {
         if let Leaf::BatchHead(head) = Leaf::decode(leaf)?
             && !seen.insert(head.id())
         {
             bail!("batch {} is in the log twice", head.id());
         }
     }
-    let damaged = compare_damaged(field, &log, runtime)?;
+    let damaged = compare_damaged(field, log, runtime)?;
     Ok(format!("the logs of {} nodes are the same {} leaves, byte by byte{damaged}", apis.len(), log.len()))
 }
 
@@ -152,8 +158,9 @@ fn first_difference(one: &[Vec<u8>], other: &[Vec<u8>]) -> Option<usize> {
     one.iter().zip(other).position(|(one, other)| one != other)
 }
 
-/// Every acknowledged batch is final in its place on every node; its kept receipts and those of today verify.
-async fn acknowledged(desk: &Desk, apis: &[(usize, Api)]) -> anyhow::Result<String> {
+/// Every acknowledged batch is final in its place on every node; its kept receipts and those of today verify, and are of
+/// the leaves that stand there.
+async fn acknowledged(desk: &Desk, apis: &[(usize, Api)], log: &[Vec<u8>]) -> anyhow::Result<String> {
     let pages = std::mem::take(&mut desk.book.open().entries);
     let kept: Vec<_> =
         pages.iter().filter_map(|entry| Some((&entry.submission, entry.acknowledged.as_ref()?))).collect();
@@ -186,9 +193,11 @@ async fn acknowledged(desk: &Desk, apis: &[(usize, Api)]) -> anyhow::Result<Stri
         verify_all(&desk.trust, submission, place, &mut today).with_context(of)?;
         let mut old = acknowledged.receipts.clone();
         verify_all(&desk.trust, submission, place, &mut old).with_context(of)?;
-        let same = old.iter().zip(&today).all(|(old, today)| old.record == today.record);
-        if !same {
-            bail!("{}: the receipts of then and of today are of different leaves", of());
+        for receipt in old.iter().chain(&today) {
+            let leaf = usize::try_from(receipt.record.index.0).ok().and_then(|index| log.get(index));
+            if leaf != Some(&receipt.record.bytes) {
+                bail!("{}: a receipt is of another leaf than the log's {}", of(), receipt.record.index.0);
+            }
         }
         records += old.len();
     }

@@ -24,6 +24,9 @@ use crate::{
 /// Where Debian has the library that shows a program another time.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
+/// Of what a damaged node says; its log has the rest.
+const REASON_MAX: usize = 160;
+
 /// All of it.
 #[derive(Debug)]
 pub struct Field {
@@ -189,8 +192,11 @@ impl Field {
     pub fn state_of_damaged(&mut self, i: usize) -> anyhow::Result<String> {
         if let Some(status) = self.cluster.has_ended(i)? {
             let log = self.cluster.log(i);
-            let why = log.lines().rfind(|line| line.to_lowercase().contains("error")).unwrap_or_default();
-            return Ok(format!("it refuses to run ({status}): {}", why.trim()));
+            let error = log.lines().rev().find_map(|line| Some(line.split_once("ERROR ")?.1));
+            let folder = format!("{}/", self.cluster.node_dir(i).display());
+            let why: String =
+                error.unwrap_or_default().replace(&folder, "").chars().take(REASON_MAX).collect();
+            return Ok(format!("it refuses to run ({status}): {why}"));
         }
         if !self.cluster.is_running(i) {
             return Ok("it does not run".into());
