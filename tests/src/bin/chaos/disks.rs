@@ -68,6 +68,11 @@ pub fn free(node: &Path) -> anyhow::Result<()> {
     Ok(fs::remove_file(ballast(node))?)
 }
 
+/// Takes the disk of a node away, with all that is on it.
+pub fn unmount(node: &Path) -> anyhow::Result<()> {
+    run("umount", &["-l".as_ref(), node.join("disk").as_os_str()], "")
+}
+
 /// Copies the data of a node to where it stays when the disk is gone.
 pub fn save(node: &Path) -> anyhow::Result<()> {
     let (from, to) = (node.join("disk/data"), node.join("data"));

@@ -135,7 +135,10 @@ fn start_inside(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> {
     let order = order(args, args.seed.context("this takes a seed")?, folder, true);
     let code = report(order, run::run(order, "in network namespaces of their own"));
     if process::is_interrupted() {
-        let _ = std::fs::remove_dir_all(folder); // whoever made it may be gone
+        // Whoever made the folder may be gone.
+        (0..plan::AUTHORITIES)
+            .for_each(|i| drop(disks::unmount(&run::ledger(folder).join(format!("node{i}")))));
+        let _ = std::fs::remove_dir_all(folder);
     }
     code
 }

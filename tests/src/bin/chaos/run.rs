@@ -1,7 +1,7 @@
 //! One run: the schedule against the ledger, under load, and then the demands.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -41,13 +41,17 @@ pub struct Order<'a> {
     pub timeline: Timeline,
 }
 
+/// Where the ledger lies in the folder of a run.
+pub fn ledger(folder: &Path) -> PathBuf {
+    folder.join("ledger")
+}
+
 /// Runs it; `false` where a demand does not hold.
 pub fn run(order: Order<'_>, way: &str) -> anyhow::Result<bool> {
     let Order { folder, seed, minutes, isolated, timeline, .. } = order;
     let plan = Plan::draw(seed, Duration::from_secs_f64(minutes * 60.0));
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let ledger = folder.join("ledger");
-    let mut field = Field::prepare(&ledger, &plan, minutes, isolated, runtime.handle())?;
+    let mut field = Field::prepare(&ledger(folder), &plan, minutes, isolated, runtime.handle())?;
     timeline.start(seed, minutes, plan.faults().count(), way);
     let outcome = break_and_demand(order, &plan, &mut field, runtime.handle());
     if order.keep || !matches!(outcome, Ok(true)) {
