@@ -84,7 +84,7 @@ fn break_and_demand(
         failures: Vec::new(),
     };
     let calm = run.started;
-    run.recover(calm)?;
+    run.recover(calm, &[])?;
     for episode in &plan.episodes {
         run.episode(episode)?;
     }
@@ -140,11 +140,10 @@ impl Run<'_> {
             } else if let Some((row, from)) = &mut rows[number] {
                 row.notes.extend(self.field.end(fault)?);
                 row.lasted = from.elapsed();
-                full.clear();
             }
         }
         let healed = Instant::now();
-        let recovered = self.recover(healed)?;
+        let recovered = self.recover(healed, &full)?;
         for (mut row, from) in rows.into_iter().flatten() {
             row.recovery = recovered - healed;
             row.pause = self.book.longest_pause(from, recovered);
@@ -153,8 +152,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Waits until each healthy node has acknowledged something that was submitted to it after this moment.
-    fn recover(&mut self, since: Instant) -> anyhow::Result<Instant> {
+    /// Waits until each healthy node has acknowledged something that was submitted to it after this moment. A node whose
+    /// disk was full may stop even now, since its store takes no more writes, and is started again.
+    fn recover(&mut self, since: Instant, full: &[usize]) -> anyhow::Result<Instant> {
         let until = Instant::now() + RECOVERY_MAX;
         let healthy = self.field.healthy();
         while !self.book.all_acknowledged_since(&healthy, since) {
@@ -164,7 +164,14 @@ impl Run<'_> {
                     "not every node acknowledges within {RECOVERY_MAX:?} after all was whole again: {states:#?}"
                 );
             }
-            self.look(&[])?;
+            for i in full {
+                if let Some(status) = self.field.cluster.has_ended(*i)? {
+                    self.timeline
+                        .note(&format!("node {i}, its disk free again, stopped by itself ({status})"));
+                    self.field.cluster.start(*i)?;
+                }
+            }
+            self.look(full)?;
         }
         Ok(Instant::now())
     }
