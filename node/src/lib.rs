@@ -4,6 +4,7 @@
 //! executed and stored by the [`ledger`], cosigned, and answered with receipts by the [`api`].
 
 pub mod api;
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod driver;
@@ -19,6 +20,7 @@ pub mod node;
 pub mod peer;
 pub mod pool;
 pub mod refusal;
+pub mod repair;
 pub mod server;
 pub mod setup;
 pub mod shutdown;

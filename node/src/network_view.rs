@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub voting: bool,
     /// Whether this node met a vote of its own that its journal does not know, and never votes again.
     pub forgot: bool,
+    /// Whether that is because a repair found its journal lost.
+    pub lost: bool,
     /// Whether this node is behind and gets blocks from others.
     pub catch_up: Option<CatchUp>,
 }

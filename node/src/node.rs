@@ -10,6 +10,7 @@ use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
     api::{self, Bounds, Context, Health},
+    check,
     clock::{Clock, SystemClock},
     config::{self, ConfigError, NodeConfig, NodeKeys, PoolConfig},
     driver::{self, DriverError, Events, Hands, Inspector, mailbox},
@@ -157,6 +158,9 @@ impl Parts {
     ) -> Result<Self, NodeError> {
         let plan = config.network_in(genesis)?;
         let number = config.authority_in(genesis)?.map(|(number, _)| number);
+        let checking = Instant::now();
+        let checked = check::at_start(folder.db(), genesis, number)?;
+        tracing::info!(from = %checked.from, tip = %checked.tip, took = ?checking.elapsed(), "the data is whole");
         let state = FinalState::load(folder.db())?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::default());

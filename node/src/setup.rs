@@ -19,7 +19,7 @@ use crate::config::{NodeConfig, Role};
 use crate::files::{self, FileError, SECRET_FILE};
 use crate::ledger;
 use crate::storage::tables::Heights;
-use crate::storage::{DataFolder, FolderError, Read};
+use crate::storage::{DataFolder, FolderError, Read, StoppedFolder};
 
 /// Name of the marker, in the folder of the keys.
 pub const MARKER_FILE: &str = "journal-created";
@@ -83,6 +83,12 @@ pub enum SetupError {
     /// `init` was interrupted.
     #[error("an earlier 'init' was interrupted; run 'markstein-node init --config {}' again", config.display())]
     Interrupted {
+        /// The configuration file.
+        config: PathBuf,
+    },
+    /// `repair` was interrupted after it had taken the damaged store aside.
+    #[error("an earlier 'repair' was interrupted; run 'markstein-node repair --config {}' again", config.display())]
+    RepairInterrupted {
         /// The configuration file.
         config: PathBuf,
     },
@@ -171,6 +177,9 @@ pub fn init(config: &NodeConfig, genesis: &Genesis) -> Result<(), SetupError> {
 /// See [`SetupError`].
 pub fn check(config: &NodeConfig, genesis: &Genesis) -> Result<(), SetupError> {
     let path = marker_path(config);
+    if StoppedFolder::is_interrupted(&config.data_dir) {
+        return Err(SetupError::RepairInterrupted { config: config.file.clone() });
+    }
     let is_there = DataFolder::is_initialised(&config.data_dir);
     let Some(marker) = Marker::read(&path)? else {
         if !is_there {
@@ -199,6 +208,38 @@ pub fn check(config: &NodeConfig, genesis: &Genesis) -> Result<(), SetupError> {
         });
     }
     Ok(())
+}
+
+/// Checks, before `check` and `repair`, that there is something to look at and that the marker does not speak against it:
+/// `init` was not interrupted, and the keys are this ledger's. Opens nothing.
+///
+/// # Errors
+/// See [`SetupError`].
+pub fn check_before_repair(config: &NodeConfig, genesis: &Genesis) -> Result<(), SetupError> {
+    let path = marker_path(config);
+    if !DataFolder::is_initialised(&config.data_dir) && !StoppedFolder::is_interrupted(&config.data_dir) {
+        return check(config, genesis); // which says why
+    }
+    let Some(marker) = Marker::read(&path)? else { return Ok(()) };
+    if marker.state == State::Creating {
+        return Err(SetupError::Interrupted { config: config.file.clone() });
+    }
+    let expected = genesis.ledger_id();
+    if marker.ledger != expected.to_string() {
+        return Err(SetupError::AnotherLedger { marker: path, found: marker.ledger, expected });
+    }
+    Ok(())
+}
+
+/// Says beside the keys that they have a journal, where that is not said yet: a repair shall not end with less.
+///
+/// # Errors
+/// See [`SetupError`].
+pub fn mark_journal(config: &NodeConfig, genesis: &Genesis) -> Result<(), SetupError> {
+    if Marker::read(&marker_path(config))?.is_some() {
+        return Ok(());
+    }
+    write_marker(config, State::Created, genesis.ledger_id())
 }
 
 /// Where the marker lies.

@@ -353,3 +353,37 @@ fn a_node_that_cannot_start_ends_the_devnet_with_its_reason() {
     let arguments = ["devnet", "--dir", "net", "--authorities", "1", "--base-port", &port];
     call(folder.path(), &arguments).bad(&["node 0 ended", "node0/log", "is in use by another program"]);
 }
+
+#[test]
+fn check_and_repair_tell_sound_from_damaged_data() {
+    let folder = made();
+    let (check, full) = (["check", "--config", "node.toml"], ["check", "--full", "--config", "node.toml"]);
+    let repair = ["repair", "--config", "node.toml"];
+    let could_not = call(folder.path(), &check);
+    assert_eq!(could_not.code, Some(2), "{}", could_not.err);
+    call(folder.path(), &repair).bad(&["init --config node.toml"]);
+    call(folder.path(), &INIT).good();
+    assert!(call(folder.path(), &check).good().contains("nothing is damaged in blocks 0 to 0"));
+    assert!(call(folder.path(), &full).good().contains("in all tables"));
+    assert!(call(folder.path(), &repair).good().contains("nothing was changed"));
+
+    let db = folder.path().join("data/db");
+    fs::write(db.join("CURRENT"), "MANIFEST-").unwrap();
+    call(folder.path(), &check).bad(&["is damaged", "markstein-node repair"]);
+    call(folder.path(), &RUN).bad(&["is damaged", "markstein-node repair"]);
+    let out = call(folder.path(), &repair).good();
+    for word in ["data/db.damaged-1", "THE JOURNAL IS LOST", "keys new", "no other authority", "run --config"]
+    {
+        assert!(out.contains(word), "{word:?} is not in: {out}");
+    }
+    call(folder.path(), &full).good();
+
+    // Killed between two renames.
+    fs::rename(&db, folder.path().join("data/db.repaired")).unwrap();
+    call(folder.path(), &RUN).bad(&["was interrupted", "repair --config node.toml"]);
+    assert_eq!(call(folder.path(), &check).code, Some(2));
+    assert!(call(folder.path(), &repair).good().contains("Ended the repair"));
+    call(folder.path(), &full).good();
+    fs::remove_dir_all(folder.path().join("data")).unwrap();
+    call(folder.path(), &repair).bad(&["is missing"]);
+}

@@ -109,13 +109,18 @@ impl Standing<'_> {
         if self.own.is_none() || self.votes() {
             return None;
         }
-        Some(Condition::said(if self.network.forgot {
+        Some(Condition::said(if self.network.lost {
+            "this node does not vote any more: its journal was lost when its data was damaged. It follows as an observer \
+             does. The way back: make new keys with 'markstein-node keys new' and have the other authorities put them in \
+             place of these"
+        } else if self.network.forgot {
             "this node does not vote any more: its key signed a vote that its journal does not know, so its data was \
              lost or is an older copy, or another node runs with the same keys. It follows as an observer does. The \
              way back: make new keys with 'markstein-node keys new' and have the other authorities put them in place \
              of these"
         } else {
-            "this node follows and does not vote yet: after a start it first asks the others what it said before"
+            "this node follows and does not vote yet: after a start it first asks the others what it said before, and \
+             after a repair it first gets back to where it was"
         }))
     }
 
@@ -251,6 +256,9 @@ mod tests {
         standing.network.forgot = true;
         let texts = said(&standing);
         assert!(texts[1].0.contains("'markstein-node keys new'") && !texts[1].1, "{texts:?}");
+        standing.network.lost = true;
+        let texts = said(&standing);
+        assert!(texts[1].0.contains("its journal was lost") && !texts[1].1, "{texts:?}");
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Driver {
         self.recorded.put::<Meta>(&MetaKey::Amnesia, &vote.encode());
         self.db.commit(std::mem::take(&mut self.recorded), Durability::Synced)?;
         self.checkpoints.stop();
-        self.peers.forgot();
+        self.peers.forgot(false);
         Ok(())
     }
 }

@@ -7,10 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use markstein_consensus::Fact;
 use markstein_proto::{
-    BatchId, Hash, View,
-    consensus::{Ballot, Certificate, CheckedCertificate, CheckedProposal, CheckedVote, Proposal, Vote},
+    Batch, BatchId, Hash, View,
+    consensus::{
+        Ballot, Certificate, CheckedCertificate, CheckedProposal, CheckedVote, Ed25519, Proposal, Verifier,
+        Vote,
+    },
 };
 
+use super::blocks::head_hash;
 use crate::storage::{
     Db, Read, StorageError, Writes,
     tables::{Journal as JournalTable, ProposedBatches},
@@ -52,6 +56,68 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Fact, StorageError> {
         }
         other => Err(damaged(format!("an entry is of the unknown kind {other}"))),
     }
+}
+
+/// An entry of the journal whose signatures were verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// Its number.
+    pub number: u64,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Promise {
+    /// A finalization, as the next entry after number `after`.
+    #[must_use]
+    pub fn finalization(after: Option<u64>, certificate: CheckedCertificate) -> Self {
+        Self { number: after.map_or(0, |n| n + 1), bytes: encode(&Fact::Certified(certificate)) }
+    }
+}
+
+/// Every entry of the journal of authority number `own`: it must decode, and every signature in it must verify. An
+/// observer's journal holds no votes.
+///
+/// # Errors
+/// [`StorageError::Corrupt`] at the first entry that is none; otherwise the store's.
+pub fn promises<R: Read>(
+    read: &R,
+    verifier: &Verifier<Ed25519>,
+    own: Option<u32>,
+) -> Result<Vec<Promise>, StorageError> {
+    let entry = |entry: Result<(u64, Vec<u8>), StorageError>| {
+        let (number, bytes) = entry?;
+        let damaged = |e: &str| StorageError::corrupt("journal", format!("entry {number}: {e}"));
+        let verified = match decode(&bytes)? {
+            Fact::Voted(vote) if Some(vote.get().signer) != own => {
+                return Err(damaged("a vote of another than this node"));
+            }
+            Fact::Voted(vote) => verifier.vote(vote.get().clone()).map(drop),
+            Fact::Block(proposal) => verifier.proposal(proposal.get().clone()).map(drop),
+            Fact::Certified(certificate) => verifier.certificate(certificate.get().clone()).map(drop),
+        };
+        verified.map_err(|e| damaged(&e.to_string()))?;
+        Ok(Promise { number, bytes })
+    };
+    read.range::<JournalTable>(..).map(entry).collect()
+}
+
+/// The versions of batches that go with the journal: each must be what its key says.
+///
+/// # Errors
+/// [`StorageError::Corrupt`] at the first that is not; otherwise the store's.
+pub fn proposed_batches<R: Read>(
+    read: &R,
+) -> impl Iterator<Item = Result<((Hash, Hash), Vec<u8>), StorageError>> {
+    read.range::<ProposedBatches>(..).map(|entry| {
+        let ((id, head), bytes) = entry?;
+        let batch = Batch::decode(bytes.clone()).ok();
+        if batch.is_some_and(|batch| batch.id().0 == id && head_hash(&batch) == head) {
+            Ok(((id, head), bytes))
+        } else {
+            Err(StorageError::corrupt("proposed_batches", format!("batch {id} is damaged")))
+        }
+    })
 }
 
 /// The journal's place on disk, and what of it matters while the node runs.

@@ -34,6 +34,7 @@ use markstein_proto::{
 
 pub use builder::CLOCK_SKEW_MAX_MS;
 pub use event::{Audience, Checked, Event, Outbox};
+pub use facts::{Promise, promises, proposed_batches};
 pub use inspect::Inspector;
 pub use serve::answer;
 pub use thread::{Events, Mailbox, mailbox, run};
@@ -199,7 +200,8 @@ impl Driver {
         let set = Arc::new(parts.state.authorities().clone());
         let last_final = final_block(&parts.state);
         let (journal, facts) = facts::Journal::load(&db, last_final.view)?;
-        let forgot = db.get::<Meta>(&MetaKey::Amnesia)?.is_some();
+        let lost = db.get::<Meta>(&MetaKey::JournalLost)?;
+        let forgot = lost.is_some() || db.get::<Meta>(&MetaKey::Amnesia)?.is_some();
         let (me, consensus, cosigner) = match parts.hands {
             Some(Hands { number, consensus, cosigner }) => (Some(number), Some(consensus), Some(cosigner)),
             None => (None, None, None),
@@ -228,7 +230,7 @@ impl Driver {
                 journal.last_finalize(),
                 parts.recosign,
             ),
-            recovery: recovery::Recovery::new(if voting == Voting::Later { quorum - 1 } else { 0 }),
+            recovery: recovery::Recovery::load(&db, if voting == Voting::Later { quorum - 1 } else { 0 })?,
             engine: Engine::new(setup, facts, now),
             origin: parts.origin,
             rules: parts.rules,
@@ -259,7 +261,14 @@ impl Driver {
             db,
         };
         if forgot {
-            driver.peers.forgot();
+            driver.peers.forgot(lost.is_some());
+        }
+        if let Some(why) = lost.filter(|_| driver.me.is_some()) {
+            tracing::error!(
+                "this node's journal was lost when its data was damaged ({}): it neither votes nor cosigns, and follows as \
+                 an observer. The way back: make new keys, and have the other authorities put them in place of these",
+                String::from_utf8_lossy(&why)
+            );
         }
         driver.count_checkpoint()?;
         Ok(driver)

@@ -43,6 +43,7 @@ pub(super) struct Peers {
     cosigned: Vec<LogSize>,
     me: Option<u32>,
     forgot: bool,
+    lost: bool,
     pooled_cursor: u64,
     view: NetworkView,
 }
@@ -56,6 +57,7 @@ impl Peers {
             cosigned: vec![LogSize(0); authorities],
             me,
             forgot: false,
+            lost: false,
             pooled_cursor: 0,
             view,
         }
@@ -98,9 +100,9 @@ impl Peers {
         self.known.entry(peer).or_default().heard = Some(tick);
     }
 
-    /// This node does not vote any more.
-    pub(super) const fn forgot(&mut self) {
-        self.forgot = true;
+    /// This node does not vote any more; its journal is lost, or a vote told it so.
+    pub(super) const fn forgot(&mut self, lost: bool) {
+        (self.forgot, self.lost) = (true, lost);
     }
 
     pub(super) fn cosigned(&mut self, authority: u32, size: LogSize) {
@@ -168,6 +170,7 @@ impl Peers {
             view: engine.view(),
             voting: engine.is_voting(),
             forgot: self.forgot,
+            lost: self.lost,
             catch_up,
         };
         self.view.publish(snapshot);

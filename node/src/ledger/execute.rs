@@ -191,7 +191,7 @@ fn check_batches(
 /// A log as it grows by a block.
 pub(super) struct Appended {
     pub(super) frontier: Frontier,
-    tile_hashes: Vec<(u8, u64, Hash)>,
+    pub(super) tile_hashes: Vec<(u8, u64, Hash)>,
 }
 
 impl Appended {
@@ -206,7 +206,7 @@ impl Appended {
         head
     }
 
-    fn push(&mut self, hash: Hash) {
+    pub(super) fn push(&mut self, hash: Hash) {
         let tile_hashes = &mut self.tile_hashes;
         self.frontier.push_with(hash, |level, index, hash| {
             let place = NodePlace::of(level, index);

@@ -4,6 +4,7 @@
 //! beside it. The driver of the consensus engine ([`crate::driver`]) decides which blocks there are, and comes through
 //! the same three calls with one authority and with many: [`execute`], [`finalize::writes`], [`FinalState::advance`].
 
+mod audit;
 mod branch;
 mod checkpoint;
 mod cosignatures;
@@ -17,6 +18,7 @@ mod rules;
 mod state;
 mod tiles;
 
+pub use audit::{Audited, TAIL_BLOCKS, TAIL_LEAVES, audit};
 pub use branch::Branch;
 pub use checkpoint::{CountedCheckpoint, TreeHead, counted_checkpoint, counted_checkpoint_of, head_at};
 pub use cosignatures::{KeptLines, LineRules, LinesError, cosignature_times, stored_lines, take_lines};

@@ -63,8 +63,9 @@ pub enum StorageError {
     },
     /// An entry is not what was written.
     #[error(
-        "table '{table}' is damaged: {reason}; keep this folder for inspection, check the disk, and let the node \
-         fetch the ledger again into a new folder made with 'markstein-node init'"
+        "table '{table}' is damaged: {reason}; check the disk, then run 'markstein-node repair' with this node's \
+         configuration: it keeps the damaged data aside and what this node promised, and the ledger comes back from \
+         the other nodes"
     )]
     Corrupt {
         /// Name of the table.
@@ -74,8 +75,9 @@ pub enum StorageError {
     },
     /// The store as a whole is damaged: its list of files or its write-ahead log.
     #[error(
-        "the store in {} is damaged: {reason}; keep this folder for inspection, check the disk, and let the node \
-         fetch the ledger again into a new folder made with 'markstein-node init'", path.display()
+        "the store in {} is damaged: {reason}; check the disk, then run 'markstein-node repair' with this node's \
+         configuration: it keeps the damaged data aside and what this node promised, and the ledger comes back from \
+         the other nodes", path.display()
     )]
     CorruptStore {
         /// Folder of the store.

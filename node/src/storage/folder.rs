@@ -21,7 +21,7 @@ use super::tables::{Meta, MetaKey};
 /// Version of the store's format that this release reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 
-const STORE: &str = "db";
+pub(super) const STORE: &str = "db";
 const STORE_IN_MAKING: &str = "db.new";
 /// Its user alone may enter it: pooled batches are nobody else's business yet.
 const MODE: u32 = 0o700;
@@ -105,6 +105,8 @@ pub struct DataFolder {
     path: PathBuf,
     ledger_id: Hash,
     db: Db,
+    /// Held as long as the folder is open: whoever repairs it never meets a node.
+    _lock: Arc<File>,
 }
 
 impl DataFolder {
@@ -117,7 +119,7 @@ impl DataFolder {
     pub fn create(path: &Path, ledger_id: &Hash) -> Result<Self, FolderError> {
         DirBuilder::new().recursive(true).mode(MODE).create(path).map_err(failed("create", path))?;
         // Held to the end: of two that create the same folder at once, one is told so.
-        let _lock = lock(path)?;
+        let lock = lock(path)?;
         refuse_contents(path)?;
         make_private(path)?; // only now: a folder that is somebody else's keeps its mode
         let in_making = path.join(STORE_IN_MAKING);
@@ -130,7 +132,7 @@ impl DataFolder {
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync(parent)?;
         }
-        Self::open(path, ledger_id)
+        Self::open_locked(path, ledger_id, lock)
     }
 
     /// Opens the folder, which must hold `expected` in a format this release knows. Creates nothing.
@@ -139,6 +141,13 @@ impl DataFolder {
     /// [`FolderError::NotInitialised`], [`FolderError::Locked`], [`FolderError::NewerFormat`],
     /// [`FolderError::AnotherLedger`], and whatever the disk gives.
     pub fn open(path: &Path, expected: &Hash) -> Result<Self, FolderError> {
+        if !Self::is_initialised(path) {
+            return Err(FolderError::NotInitialised { path: path.to_owned() });
+        }
+        Self::open_locked(path, expected, lock(path)?)
+    }
+
+    fn open_locked(path: &Path, expected: &Hash, lock: File) -> Result<Self, FolderError> {
         let store = RocksStore::open(&path.join(STORE)).map_err(|error| storage_error(path, error))?;
         let db = Db::new(Arc::new(store));
         check_format(path, &db)?;
@@ -147,7 +156,7 @@ impl DataFolder {
             return Err(FolderError::AnotherLedger { path: path.to_owned(), found, expected: *expected });
         }
         keep_private(path)?;
-        Ok(Self { path: path.to_owned(), ledger_id: found, db })
+        Ok(Self { path: path.to_owned(), ledger_id: found, db, _lock: Arc::new(lock) })
     }
 
     /// Whether `path` holds a ledger, of whatever kind and state.
@@ -189,7 +198,7 @@ fn keep_private(path: &Path) -> Result<(), FolderError> {
     make_private(path)
 }
 
-fn lock(path: &Path) -> Result<File, FolderError> {
+pub(super) fn lock(path: &Path) -> Result<File, FolderError> {
     let folder = File::open(path).map_err(failed("open", path))?;
     match folder.try_lock() {
         Ok(()) => Ok(folder),
@@ -213,7 +222,7 @@ fn refuse_contents(path: &Path) -> Result<(), FolderError> {
 }
 
 /// Makes a store that says what it is, and closes it.
-fn fill(path: &Path, ledger_id: &Hash) -> Result<(), StorageError> {
+pub(super) fn fill(path: &Path, ledger_id: &Hash) -> Result<(), StorageError> {
     let db = Db::new(Arc::new(RocksStore::create(path)?));
     let mut writes = Writes::new();
     writes.put::<Meta>(&MetaKey::FormatVersion, &FORMAT_VERSION.encode_value());
@@ -221,7 +230,7 @@ fn fill(path: &Path, ledger_id: &Hash) -> Result<(), StorageError> {
     db.commit(writes, Durability::Synced)
 }
 
-fn sync(path: &Path) -> Result<(), FolderError> {
+pub(super) fn sync(path: &Path) -> Result<(), FolderError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(failed("sync", path))
 }
 
@@ -233,7 +242,7 @@ fn check_format(path: &Path, db: &Db) -> Result<(), FolderError> {
     }
 }
 
-fn meta<V: ValueCodec>(db: &Db, key: MetaKey) -> Result<V, FolderError> {
+pub(super) fn meta<V: ValueCodec>(db: &Db, key: MetaKey) -> Result<V, FolderError> {
     let bytes = db.get::<Meta>(&key).map_err(FolderError::Storage)?;
     bytes.and_then(|bytes| V::decode_value(&bytes)).ok_or_else(|| FolderError::Storage(damaged(key)))
 }
@@ -242,7 +251,7 @@ fn damaged(key: MetaKey) -> StorageError {
     StorageError::Corrupt { table: Meta::NAME, reason: format!("there is no sound entry '{}'", key.as_str()) }
 }
 
-fn storage_error(path: &Path, error: StorageError) -> FolderError {
+pub(super) fn storage_error(path: &Path, error: StorageError) -> FolderError {
     let path = path.to_owned();
     match error {
         StorageError::Missing { .. } => FolderError::NotInitialised { path },
@@ -251,7 +260,7 @@ fn storage_error(path: &Path, error: StorageError) -> FolderError {
     }
 }
 
-fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderError {
+pub(super) fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderError {
     let path = path.to_owned();
     move |source| FolderError::Io { verb, path, source }
 }

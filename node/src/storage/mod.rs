@@ -15,6 +15,7 @@ mod error;
 mod folder;
 mod memory;
 mod rocks;
+mod stopped;
 mod table;
 pub mod tables;
 
@@ -31,4 +32,5 @@ pub use error::StorageError;
 pub use folder::{DataFolder, FORMAT_VERSION, FolderError};
 pub use memory::{MemoryStore, WriteFailure};
 pub use rocks::RocksStore;
+pub use stopped::StoppedFolder;
 pub use table::{Fixed, KeyCodec, Table, ValueCodec};

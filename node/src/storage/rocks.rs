@@ -20,7 +20,7 @@ use rocksdb::{
 
 use super::backend::{Backend, Direction, Durability, Pair, ReadBytes, Scan, WriteOp, WriteSet};
 use super::error::StorageError;
-use super::tables::TABLES;
+use super::tables::{ADDED_LATER, TABLES};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -73,16 +73,23 @@ impl RocksStore {
     /// [`StorageError::Missing`] if there is none, [`StorageError::Locked`] if another process has it,
     /// [`StorageError::CorruptStore`] if it is damaged; otherwise if the disk fails.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
-        if is_vacant(path)? {
-            return Err(StorageError::Missing { path: path.to_owned() });
-        }
-        if !path.join("CURRENT").exists() {
-            let reason = "its entry point, the file CURRENT, is gone".to_owned();
-            return Err(StorageError::CorruptStore { path: path.to_owned(), reason });
-        }
-        let options = database_options();
-        let present = DB::list_cf(&options, path).map_err(|error| open_error(path, &error))?;
-        Self::start(path, &options, &present.into_iter().collect())
+        Self::start(path, &database_options(), &present_tables(path)?)
+    }
+
+    /// Opens these tables of the store in `path` for reading. Nothing in the folder changes, and damage that lies in
+    /// other tables is not met. Takes no lock: the caller sees to it that nobody has the store open.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but for the lock.
+    pub fn open_to_read(path: &Path, tables: &[&str]) -> Result<Self, StorageError> {
+        present_tables(path)?;
+        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let wanted = TABLES.iter().filter(|table| tables.contains(&table.name));
+        let descriptors = wanted
+            .map(|table| ColumnFamilyDescriptor::new(table.name, table_options(&cache, table.large_values)));
+        let db = DB::open_cf_descriptors_read_only(&database_options(), path, descriptors, false)
+            .map_err(|error| open_error(path, &error))?;
+        Ok(Self { db, path: path.to_owned(), failed: OnceLock::new() })
     }
 
     /// Opens with the tables in `present`, which may be of another release, and with those of this release.
@@ -204,6 +211,25 @@ impl ReadBytes for RocksSnapshot<'_> {
     }
 }
 
+/// The tables that the store in `path` has, those of other releases included.
+fn present_tables(path: &Path) -> Result<BTreeSet<String>, StorageError> {
+    if is_vacant(path)? {
+        return Err(StorageError::Missing { path: path.to_owned() });
+    }
+    let damaged = |reason| StorageError::CorruptStore { path: path.to_owned(), reason };
+    if !path.join("CURRENT").exists() {
+        return Err(damaged("its entry point, the file CURRENT, is gone".to_owned()));
+    }
+    let present = DB::list_cf(&database_options(), path).map_err(|error| open_error(path, &error))?;
+    let present: BTreeSet<String> = present.into_iter().collect();
+    // A list of files whose end is lost names less tables; making them anew would hide that they were lost.
+    let lacks = |name: &&str| !present.contains(*name) && !ADDED_LATER.contains(name);
+    match TABLES.iter().map(|table| table.name).find(lacks) {
+        Some(name) => Err(damaged(format!("table '{name}' is gone from its list of files"))),
+        None => Ok(present),
+    }
+}
+
 /// Whether there is nothing at `path`, not even a damaged store. RocksDB itself does not tell these apart.
 fn is_vacant(path: &Path) -> Result<bool, StorageError> {
     match std::fs::read_dir(path) {
@@ -299,21 +325,33 @@ fn is_full(error: &rocksdb::Error) -> bool {
     text.contains("No space left on device") || text.contains("Disk quota exceeded")
 }
 
+/// What the disk does not give back any more is as lost as what it gives back otherwise.
+fn is_damage(error: &rocksdb::Error) -> bool {
+    let text = error.as_ref();
+    error.kind() == ErrorKind::Corruption
+        || text.contains("No such file or directory")
+        || text.contains("Input/output error")
+}
+
 fn open_error(path: &Path, error: &rocksdb::Error) -> StorageError {
     let (path, reason) = (path.to_owned(), error.to_string());
-    match error.kind() {
-        ErrorKind::Corruption => StorageError::CorruptStore { path, reason },
-        _ if is_locked(error) => StorageError::Locked { path },
-        _ if is_full(error) => StorageError::NoSpace { reason },
-        _ => StorageError::Open { path, reason },
+    if is_locked(error) {
+        StorageError::Locked { path }
+    } else if is_full(error) {
+        StorageError::NoSpace { reason }
+    } else if is_damage(error) {
+        StorageError::CorruptStore { path, reason }
+    } else {
+        StorageError::Open { path, reason }
     }
 }
 
 fn read_error(table: &'static str, error: &rocksdb::Error) -> StorageError {
     let reason = error.to_string();
-    match error.kind() {
-        ErrorKind::Corruption => StorageError::Corrupt { table, reason },
-        _ => StorageError::Read { table, reason },
+    if is_damage(error) {
+        StorageError::Corrupt { table, reason }
+    } else {
+        StorageError::Read { table, reason }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every table of the store: its name, its key, its value and its order stand here and nowhere else.
 //!
-//! A table is added by adding it here; both backends then create it. A key or value is never changed in place: that
-//! is a new [`FORMAT_VERSION`](super::FORMAT_VERSION).
+//! A table is added by adding it here and to [`ADDED_LATER`]; both backends then create it. A key or value is never
+//! changed in place: that is a new [`FORMAT_VERSION`](super::FORMAT_VERSION).
 
 use markstein_proto::{EpochId, Hash, Height, LeafIndex, LogSize, TimeMs, View};
 
@@ -15,6 +15,10 @@ pub struct TableSpec {
     /// Whether its values are large and seldom removed, so that they are better kept beside the sorted keys.
     pub large_values: bool,
 }
+
+/// Tables that a sound store of an earlier release may lack: they are made when it is opened. Any other table that is
+/// not there was lost.
+pub const ADDED_LATER: &[&str] = &[];
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $table:ident($name:literal, $values:ident): $key:ty => $value:ty;)*) => {
@@ -114,18 +118,25 @@ pub enum MetaKey {
     CosignedSize,
     /// A vote with this node's key that its journal did not know: it never votes again.
     Amnesia,
+    /// A repair found this node's journal lost; says why, as text: it never votes again.
+    JournalLost,
+    /// A repair set the ledger back to block 0: the view, eight bytes big-endian, up to which the lost data was final.
+    /// The node votes only when it is final here again; the entry goes then.
+    CatchUpTo,
     /// The random value that `init` also wrote beside the key: without it the journal is not this key's.
     JournalMarker,
 }
 
 impl MetaKey {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::FormatVersion,
         Self::LedgerId,
         Self::Genesis,
         Self::CosignedSize,
         Self::Amnesia,
+        Self::JournalLost,
+        Self::CatchUpTo,
         Self::JournalMarker,
     ];
 
@@ -138,6 +149,8 @@ impl MetaKey {
             Self::Genesis => "genesis",
             Self::CosignedSize => "cosigned_size",
             Self::Amnesia => "amnesia",
+            Self::JournalLost => "journal_lost",
+            Self::CatchUpTo => "catch_up_to",
             Self::JournalMarker => "journal_marker",
         }
     }

@@ -1,4 +1,4 @@
-//! Several authorities as real processes: killed, paused, late, rolled back, impersonated; and what was acknowledged
+//! Several authorities as real processes: killed, paused, late, rolled back, damaged, impersonated; and what was acknowledged
 //! stays.
 //!
 //! `MARKSTEIN_REPEATS` and `MARKSTEIN_SEED` make the tests with chance in them longer, or the same again.
@@ -17,4 +17,5 @@ mod observer;
 mod outage;
 mod pause;
 mod power;
+mod repair;
 mod support;
