@@ -1,5 +1,5 @@
-//! Several authorities as real processes: killed, paused, late, rolled back, damaged, impersonated; and what was acknowledged
-//! stays.
+//! Several authorities as real processes: killed, paused, late, rolled back, damaged, impersonated; and what was
+//! acknowledged stays.
 //!
 //! `MARKSTEIN_REPEATS` and `MARKSTEIN_SEED` make the tests with chance in them longer, or the same again.
 #![allow(clippy::unwrap_used)]

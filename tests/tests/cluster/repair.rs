@@ -45,6 +45,7 @@ fn a_repaired_authority_keeps_its_promises_and_its_vote_counts_again() {
     assert!(again.status.success() && said(&again).contains("nothing is damaged"), "{}", said(&again));
 
     (0..4).for_each(|node| net.cluster.start(node).unwrap());
+    net.cluster.wait_answers(DAMAGED).unwrap();
     let refused = node_command(&net, &["repair"]).output().unwrap();
     assert!(!refused.status.success() && said(&refused).contains("in use"), "{}", said(&refused));
     let place = net.wait_final(DAMAGED, &waiting);
