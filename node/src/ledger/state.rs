@@ -227,7 +227,7 @@ impl<R: Read> StatusReader for Stored<'_, R> {
 }
 
 /// The grant that the registry says stands at this place.
-fn grant_at<R: Read>(read: &R, index: LeafIndex) -> Result<IssuerGrant, StorageError> {
+pub(super) fn grant_at<R: Read>(read: &R, index: LeafIndex) -> Result<IssuerGrant, StorageError> {
     let wrong = || StorageError::corrupt("registry", format!("there is no grant at leaf {index}"));
     let leaf = leaf_at(read, index)?.ok_or_else(wrong)?;
     match Leaf::decode(&leaf).and_then(Leaf::into_record) {
