@@ -13,3 +13,4 @@ pub mod files;
 pub mod grpc;
 pub mod process;
 pub mod random;
+pub mod simulation;

@@ -17,7 +17,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("markstein-consensus", &["markstein-proto"]),
     ("markstein-node", &["markstein-consensus", "markstein-proto"]),
     ("markstein-client", &["markstein-proto"]),
-    ("markstein-tests", &["markstein-client", "markstein-node", "markstein-proto"]),
+    ("markstein-tests", &["markstein-client", "markstein-consensus", "markstein-node", "markstein-proto"]),
 ];
 
 /// Packages that must not be anywhere below a crate in a normal build; a `*` at the end stands for any rest.

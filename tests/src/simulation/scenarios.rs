@@ -14,7 +14,7 @@ use markstein_node::{
     },
 };
 
-use crate::{
+use crate::simulation::{
     cluster::{Cluster, Event},
     support::HOUR,
     traitors::{self, Traitor},
@@ -27,7 +27,7 @@ pub fn each_seed(test: &str, count: u64, mut scenario: impl FnMut(u64)) {
     for seed in first..first + number("MARKSTEIN_SEEDS").unwrap_or(count) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scenario(seed))) {
             eprintln!(
-                "\nAgain: MARKSTEIN_FIRST_SEED={seed} MARKSTEIN_SEEDS=1 cargo test --release -p markstein-node \
+                "\nAgain: MARKSTEIN_FIRST_SEED={seed} MARKSTEIN_SEEDS=1 cargo test --release -p markstein-tests \
                  --test simulation {test}\n"
             );
             resume_unwind(panic);
@@ -35,18 +35,51 @@ pub fn each_seed(test: &str, count: u64, mut scenario: impl FnMut(u64)) {
     }
 }
 
-/// How long faults go on, in milliseconds.
-const STORM: u64 = 20_000;
+/// How long faults go on in the tests, in milliseconds.
+pub const STORM: u64 = 20_000;
+/// Submissions in that time.
+const SUBMISSIONS: u64 = 30;
 
-/// Crashes, power cuts, loss and partitions under load, with an observer, and now and then a wrong clock.
-pub fn storm(seed: u64, n: usize) {
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Events.
+    pub steps: u64,
+    /// Milliseconds of the simulated time.
+    pub simulated_ms: u64,
+    /// Final blocks.
+    pub height: u64,
+    /// Batches that clients submitted.
+    pub submissions: usize,
+    /// Names of the traitors.
+    pub traitors: Vec<&'static str>,
+    /// A hash over all events in their order.
+    pub trace: String,
+}
+
+impl Outcome {
+    fn of(cluster: &Cluster) -> Self {
+        Self {
+            steps: cluster.steps,
+            simulated_ms: cluster.now,
+            height: cluster.watch.agreement.height(),
+            submissions: cluster.clients.submissions.len(),
+            traitors: cluster.traitors.values().map(|traitor| traitor.name()).collect(),
+            trace: cluster.trace.to_string(),
+        }
+    }
+}
+
+/// Crashes, power cuts, loss and partitions under load for a while, with an observer, and now and then a wrong clock.
+pub fn storm(seed: u64, n: usize, span: u64) -> Outcome {
     let mut cluster = Cluster::new(seed, n, 1);
-    weather(&mut cluster);
+    weather(&mut cluster, span);
     cluster.demand_silence();
+    Outcome::of(&cluster)
 }
 
 /// The same with as many traitors as may be, of any kinds.
-pub fn storm_with_traitors(seed: u64, n: usize) {
+pub fn storm_with_traitors(seed: u64, n: usize, span: u64) -> Outcome {
     let mut cluster = Cluster::new(seed, n, 1);
     for _ in 0..cluster.world.faulty_max() {
         let mut kinds = traitors::all();
@@ -54,10 +87,11 @@ pub fn storm_with_traitors(seed: u64, n: usize) {
         let node = cluster.random.below(n as u64) as usize;
         betray(&mut cluster, node, kinds.swap_remove(kind));
     }
-    weather(&mut cluster);
+    weather(&mut cluster, span);
+    Outcome::of(&cluster)
 }
 
-fn weather(cluster: &mut Cluster) {
+fn weather(cluster: &mut Cluster, span: u64) {
     if cluster.traitors.is_empty() && cluster.chance(20) {
         let node = cluster.any_node();
         cluster.mistime(node);
@@ -65,13 +99,13 @@ fn weather(cluster: &mut Cluster) {
     cluster.start_all();
     cluster.network.duplicates = 5;
     cluster.network.loss = cluster.random.below(10);
-    for _ in 0..30 {
-        let delay = cluster.random.below(STORM);
+    for _ in 0..SUBMISSIONS * span / STORM {
+        let delay = cluster.random.below(span);
         cluster.plan_submission(delay);
     }
     let delay = cluster.random.below(1500);
     cluster.at(delay, Event::Chaos);
-    cluster.run(cluster.now + STORM, |_| false);
+    cluster.run(cluster.now + span, |_| false);
     cluster.heal();
     cluster.plan_submission(1);
     cluster.demand_progress();
@@ -85,8 +119,21 @@ fn betray(cluster: &mut Cluster, node: usize, traitor: Box<dyn Traitor>) {
     cluster.watch.votes.traitors.insert(node as u32);
 }
 
+/// Each traitor is named for what it does, by some honest node in some seed.
+pub fn names_every_traitor() {
+    let names: Vec<_> = traitors::all().iter().map(|traitor| (traitor.name(), traitor.kinds())).collect();
+    for (number, (name, kinds)) in names.into_iter().enumerate() {
+        let mut named = BTreeSet::new();
+        each_seed("every_traitor_is_named", 4, |seed| {
+            named.extend(traitor(seed, 4, traitors::all().swap_remove(number)));
+        });
+        let missing: Vec<_> = kinds.iter().filter(|kind| !named.contains(*kind)).collect();
+        assert!(missing.is_empty(), "the {name} is named {named:?}, and not {missing:?}");
+    }
+}
+
 /// One traitor among honest nodes, one of which is away for a while: they go on, and name it. Gives the kinds.
-pub fn traitor(seed: u64, n: usize, traitor: Box<dyn Traitor>) -> BTreeSet<&'static str> {
+fn traitor(seed: u64, n: usize, traitor: Box<dyn Traitor>) -> BTreeSet<&'static str> {
     let mut cluster = Cluster::new(seed, n, 1);
     let node = (seed % n as u64) as usize;
     betray(&mut cluster, node, traitor);
@@ -106,8 +153,8 @@ pub fn traitor(seed: u64, n: usize, traitor: Box<dyn Traitor>) -> BTreeSet<&'sta
 }
 
 /// Everybody loses power right after a submission was accepted, and comes back soon, or after more than a day: what was
-/// accepted becomes final, or is refused as too old.
-pub fn outage(seed: u64, n: usize) {
+/// accepted becomes final, or is refused as too old. Gives how many were refused.
+pub fn outage(seed: u64, n: usize) -> usize {
     let mut cluster = Cluster::new(seed, n, 1);
     cluster.start_all();
     cluster.plan_submission(1);
@@ -126,6 +173,7 @@ pub fn outage(seed: u64, n: usize) {
     cluster.start_all();
     cluster.demand_progress();
     cluster.demand_silence();
+    cluster.refused()
 }
 
 /// A node that was away for many blocks catches up, and its power goes at any commit of that, again and again.

@@ -8,14 +8,14 @@ use markstein_node::{
     peer::Misbehaviour,
     pool::{Admitted, Origin, PoolFailure, SubmitError, Verdict},
 };
-use markstein_proto::Batch;
+use markstein_proto::{Batch, Hash};
 
-use crate::{
+use crate::random::Random;
+use crate::simulation::{
     clients::Clients,
     invariants::Watch,
     network::{Network, Way},
     node::{Node, Said, World},
-    support::random::Random,
     traitors::{Lie, Traitor},
 };
 
@@ -62,6 +62,9 @@ pub struct Cluster {
     /// Nodes whose clocks are beyond all bounds, or were.
     pub mistimed: Vec<usize>,
     pub healed: bool,
+    /// Events so far, and a hash over all of them in their order.
+    pub steps: u64,
+    pub trace: Hash,
 }
 
 impl Cluster {
@@ -84,6 +87,8 @@ impl Cluster {
             named: BTreeMap::new(),
             mistimed: Vec::new(),
             healed: false,
+            steps: 0,
+            trace: Hash([0; 32]),
         };
         cluster.at(0, Event::Second);
         cluster
@@ -114,6 +119,7 @@ impl Cluster {
             }
             self.now = self.now.max(at);
             let Some(event) = self.queue.remove(&(at, id)) else { break };
+            self.note(&event);
             let is_second = matches!(event, Event::Second);
             self.step(event);
             if is_second && done(self) {
@@ -122,6 +128,23 @@ impl Cluster {
         }
         self.now = self.now.max(until);
         done(self)
+    }
+
+    /// Counts an event, and adds it to the trace.
+    fn note(&mut self, event: &Event) {
+        let (kind, a, b, bytes): (u8, usize, usize, &[u8]) = match event {
+            Event::Deliver { from, to, bytes, way: Way::Stream } => (0, *from, *to, bytes),
+            Event::Deliver { from, to, bytes, way: Way::Gossip } => (1, *from, *to, bytes),
+            Event::Wake { node } => (2, *node, 0, &[]),
+            Event::Restart { node } => (3, *node, 0, &[]),
+            Event::Submit { batch } => (4, *batch, 0, &[]),
+            Event::Second => (5, 0, 0, &[]),
+            Event::Chaos => (6, 0, 0, &[]),
+            Event::Beside => (7, 0, 0, &[]),
+        };
+        let place = [self.now, a as u64, b as u64].map(u64::to_be_bytes).concat();
+        self.steps += 1;
+        self.trace = Hash::of(&[&self.trace.0, &[kind], &place, bytes]);
     }
 
     fn step(&mut self, event: Event) {

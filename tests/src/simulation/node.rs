@@ -24,7 +24,7 @@ use markstein_node::{
 };
 use markstein_proto::{Batch, Genesis, LedgerId, SecretKey, TimeMs, receipt::TrustRoot};
 
-use crate::{
+use crate::simulation::{
     disk::Disk,
     support::{LIMITS, START, genesis_of, key},
 };

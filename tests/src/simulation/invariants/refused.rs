@@ -9,7 +9,7 @@ use markstein_node::storage::{
 use markstein_proto::BatchId;
 
 use super::Once;
-use crate::clients::Clients;
+use crate::simulation::clients::Clients;
 
 #[derive(Default)]
 pub struct Refused {

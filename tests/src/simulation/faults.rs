@@ -1,6 +1,6 @@
 //! Faults from the seed, and their end.
 
-use crate::cluster::{Cluster, Event};
+use crate::simulation::cluster::{Cluster, Event};
 
 impl Cluster {
     /// One fault, and the next one planned.

@@ -8,14 +8,11 @@ use markstein_node::{
 };
 use markstein_proto::{Batch, BatchId, receipt::Receipt};
 
-use crate::{
+use crate::simulation::{
     cluster::{Cluster, Event},
-    support::{HOUR, START, document, key, salt},
+    support::{HOUR, ISSUER_KEY, START, document, key, salt},
     variant::variant,
 };
-
-/// The issuer's key.
-const KEY: u8 = 11;
 
 #[derive(Default)]
 pub struct Clients {
@@ -74,7 +71,7 @@ impl Cluster {
         let Submission { batch, given, .. } = &self.clients.submissions[number];
         let (batch, given) = (Arc::clone(batch), given.clone());
         for (node, nonce) in given {
-            let version = variant(&batch, &key(KEY), nonce);
+            let version = variant(&batch, &key(ISSUER_KEY), nonce);
             let answer = self.admit(node, &version, Origin::Submitted);
             if let Some((answer, _)) = answer {
                 let answer = answer.unwrap_or_else(|e| panic!("node {node} turns away a good batch: {e}"));
@@ -115,8 +112,8 @@ impl Cluster {
 
 fn batch_of(cluster: &Cluster, made: u64, numbers: std::ops::Range<u64>) -> Arc<Batch> {
     let records: Vec<_> =
-        numbers.map(|n| markstein_proto::Record::Anchor(crate::support::anchor(n))).collect();
-    let issuer = crate::support::issuer();
+        numbers.map(|n| markstein_proto::Record::Anchor(crate::simulation::support::anchor(n))).collect();
+    let issuer = crate::simulation::support::issuer();
     let made = markstein_proto::TimeMs(made);
-    Arc::new(Batch::sign(cluster.world.ledger, &issuer, &key(KEY), made, &records).unwrap())
+    Arc::new(Batch::sign(cluster.world.ledger, &issuer, &key(ISSUER_KEY), made, &records).unwrap())
 }

@@ -18,7 +18,8 @@ use markstein_proto::{
     consensus::{Ballot, Subject, Vote},
 };
 
-use crate::{node::World, support::random::Random};
+use crate::simulation::node::World;
+use crate::random::Random;
 
 use builder::{Builder, Fault};
 

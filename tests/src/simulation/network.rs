@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::support::random::Random;
+use crate::random::Random;
 
 /// What a frame has around its bytes.
 const FRAME: u64 = 4;

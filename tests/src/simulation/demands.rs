@@ -8,7 +8,7 @@ use markstein_node::{
     },
 };
 
-use crate::{cluster::Cluster, node::Live};
+use crate::simulation::{cluster::Cluster, node::Live};
 
 /// All is decided within this time after the faults, in milliseconds.
 const PATIENCE: u64 = 150_000;
@@ -25,6 +25,17 @@ impl Cluster {
         let until = self.now + PATIENCE;
         assert!(self.run(until, Self::is_settled), "no progress after healing\n{}", self.describe());
         self.demand_all();
+    }
+
+    /// Submissions that some node decided to refuse.
+    pub fn refused(&self) -> usize {
+        let is_refused = |id: &markstein_proto::BatchId| {
+            (0..self.nodes.len()).any(|node| {
+                let outcome = self.live(node).db.get::<Outcomes>(&id.0).unwrap();
+                matches!(outcome, Some(Outcome::Refused { .. }))
+            })
+        };
+        self.clients.submissions.iter().filter(|one| is_refused(&one.id)).count()
     }
 
     pub fn live(&self, node: usize) -> &Live {

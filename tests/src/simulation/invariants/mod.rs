@@ -10,7 +10,7 @@ mod votes;
 
 use markstein_node::{ledger::State, messages::Message};
 
-use crate::{clients::Clients, node::Live};
+use crate::simulation::{clients::Clients, node::Live};
 
 pub use acknowledged::Acknowledged;
 pub use agreement::Agreement;

@@ -1,0 +1,73 @@
+//! A small ledger: its genesis, keys from fixed seeds, documents and batches by number.
+
+use markstein_node::pool::PoolLimits;
+use markstein_proto::{
+    Anchor, Authority, AuthorityId, AuthoritySet, Commitment, DocumentDigest, DocumentType, DocumentTypeName,
+    EpochId, Genesis, Hash, IssuerGrant, IssuerId, IssuerKey, Parameters, Salt, SecretKey, TimeMs,
+};
+
+/// Time of block 0.
+pub const START: u64 = 1_790_000_000_000;
+pub const HOUR: u64 = 3_600_000;
+
+pub const LIMITS: PoolLimits =
+    PoolLimits { bytes_max: 64 << 20, batches_per_issuer_max: 1000, bytes_per_issuer_max: 64 << 20 };
+
+/// The issuer's key.
+pub const ISSUER_KEY: u8 = 11;
+
+pub fn key(seed: u8) -> SecretKey {
+    SecretKey::from_seed(&[seed; 32])
+}
+
+pub fn issuer() -> IssuerId {
+    IssuerId::new("bauaufsicht.neustadt.example").unwrap()
+}
+
+/// With `count` authorities: number i has the keys 20 i + 1 to 20 i + 5, in the order of its fields.
+pub fn genesis_of(count: u8) -> Genesis {
+    let authority = |number: u8| Authority {
+        id: AuthorityId::new(&format!("stadt-{number}")).unwrap(),
+        name: format!("Stadt {number}"),
+        consensus_key: key(20 * number + 1).public(),
+        cosigner_key: key(20 * number + 2).public(),
+        log_key: key(20 * number + 3).public(),
+        governance_key: key(20 * number + 4).public(),
+        network_key: key(20 * number + 5).public(),
+    };
+    let issuer_key = IssuerKey { key: key(ISSUER_KEY).public(), not_before: TimeMs(START), not_after: None };
+    let grant = IssuerGrant {
+        issuer: issuer(),
+        name: "Bauaufsicht Neustadt".into(),
+        keys: vec![issuer_key],
+        document_types: vec![1],
+    };
+    let permit = DocumentType { code: 1, name: DocumentTypeName::new("building-permit").unwrap() };
+    Genesis {
+        origin: "neustadt.example/permits".into(),
+        nonce: [7; 32],
+        time: TimeMs(START),
+        authorities: AuthoritySet::new(EpochId(0), (0..count).map(authority).collect()).unwrap(),
+        grants: vec![grant],
+        parameters: Parameters { document_types: vec![permit], recosign_interval_ms: 60_000 },
+    }
+    .check()
+    .unwrap()
+}
+
+pub fn document(number: u64) -> DocumentDigest {
+    DocumentDigest(Hash::of(&[&number.to_be_bytes()]))
+}
+
+pub fn salt(number: u64) -> Salt {
+    Salt(Hash::of(&[b"salt", &number.to_be_bytes()]).0)
+}
+
+pub fn anchor(number: u64) -> Anchor {
+    Anchor {
+        commitment: Commitment::of(&salt(number), &document(number)),
+        public: false,
+        document_type: 1,
+        valid_until: None,
+    }
+}

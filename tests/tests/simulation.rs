@@ -1,0 +1,60 @@
+//! The simulation over many seeds. One of them again, or more of them: `cargo sim --help`.
+
+use markstein_tests::simulation::{
+    STORM, catch_up, each_seed, names_every_traitor, outage, restored_copy, storm, storm_with_traitors,
+};
+
+#[test]
+fn four_authorities_agree_and_come_back() {
+    each_seed("four_authorities_agree_and_come_back", 300, |seed| drop(storm(seed, 4, STORM)));
+}
+
+#[test]
+fn seven_authorities_agree_and_come_back() {
+    each_seed("seven_authorities_agree_and_come_back", 300, |seed| drop(storm(seed, 7, STORM)));
+}
+
+#[test]
+fn a_traitor_of_four_changes_nothing() {
+    each_seed("a_traitor_of_four_changes_nothing", 150, |seed| drop(storm_with_traitors(seed, 4, STORM)));
+}
+
+#[test]
+fn two_traitors_of_seven_change_nothing() {
+    each_seed("two_traitors_of_seven_change_nothing", 150, |seed| drop(storm_with_traitors(seed, 7, STORM)));
+}
+
+#[test]
+fn the_same_seed_is_the_same_run_byte_for_byte() {
+    for seed in 0..3 {
+        assert_eq!(storm_with_traitors(seed, 4, STORM), storm_with_traitors(seed, 4, STORM));
+    }
+    assert_ne!(storm(0, 4, STORM).trace, storm(1, 4, STORM).trace);
+}
+
+#[test]
+fn every_traitor_is_named() {
+    names_every_traitor();
+}
+
+#[test]
+fn what_was_accepted_outlives_an_outage_of_all() {
+    let mut refused = 0;
+    each_seed("what_was_accepted_outlives_an_outage_of_all", 60, |seed| refused += outage(seed, 4));
+    assert!(refused > 0, "some were too old at last");
+}
+
+#[test]
+fn catch_up_goes_on_after_a_power_cut_at_any_commit() {
+    each_seed("catch_up_goes_on_after_a_power_cut_at_any_commit", 40, |seed| catch_up(seed, 4));
+}
+
+#[test]
+fn a_restored_copy_does_not_vote_where_it_voted() {
+    let mut forgot = 0;
+    each_seed("a_restored_copy_does_not_vote_where_it_voted", 40, |seed| {
+        let n = if seed.is_multiple_of(2) { 4 } else { 7 };
+        forgot += usize::from(restored_copy(seed, n));
+    });
+    assert!(forgot > 0, "some are told in time what they said");
+}
