@@ -124,7 +124,7 @@ impl BatchHead {
         if signer != key {
             return Err(AuthorError::WrongSigners);
         }
-        if verify(&public, &self.signing_bytes(), signature) {
+        if verify(public, &self.signing_bytes(), signature) {
             Ok(())
         } else {
             Err(AuthorError::BadSignature)

@@ -59,7 +59,8 @@ impl Driver {
     /// Tells those who have not shown that they have it.
     pub(super) fn run_courtesy(&mut self) {
         let tick = self.now.tick;
-        while let Some(waiting) = self.courtesy.waiting.pop_front_if(|waiting| waiting.due <= tick) {
+        while self.courtesy.next_tick().is_some_and(|due| due <= tick) {
+            let Some(waiting) = self.courtesy.waiting.pop_front() else { return };
             let others = (0..self.set.authorities().len() as u32).filter(|number| Some(*number) != self.me);
             for number in others.filter(|number| !waiting.has.contains(number)) {
                 let message = Message::Certificate(waiting.certificate.get().clone());

@@ -19,5 +19,6 @@ mod traitors;
 mod variant;
 
 pub use scenarios::{
-    Outcome, STORM, catch_up, each_seed, names_every_traitor, outage, restored_copy, storm, storm_with_traitors,
+    Outcome, STORM, catch_up, each_seed, names_every_traitor, outage, restored_copy, storm,
+    storm_with_traitors,
 };

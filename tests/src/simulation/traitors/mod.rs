@@ -18,8 +18,8 @@ use markstein_proto::{
     consensus::{Ballot, Subject, Vote},
 };
 
-use crate::simulation::node::World;
 use crate::random::Random;
+use crate::simulation::node::World;
 
 use builder::{Builder, Fault};
 
