@@ -118,6 +118,9 @@ impl DataFolder {
     /// disk gives.
     pub fn create(path: &Path, ledger_id: &Hash) -> Result<Self, FolderError> {
         DirBuilder::new().recursive(true).mode(MODE).create(path).map_err(failed("create", path))?;
+        if Self::is_initialised(path) {
+            return Err(FolderError::AlreadyInitialised { path: path.to_owned() }); // whoever has it open
+        }
         // Held to the end: of two that create the same folder at once, one is told so.
         let lock = lock(path)?;
         refuse_contents(path)?;
