@@ -64,7 +64,7 @@ pub(super) const COMINGS_BURST: u32 = 20;
 /// First pause between two dials of a peer; doubled each time.
 pub(super) const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// Longest pause between two dials of a peer.
-pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(10);
+pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(3);
 /// Time for a name to be resolved or an address file to be read.
 pub(super) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Addresses of one name that are tried.
