@@ -124,11 +124,7 @@ impl BatchHead {
         if signer != key {
             return Err(AuthorError::WrongSigners);
         }
-        if verify(public, &self.signing_bytes(), signature) {
-            Ok(())
-        } else {
-            Err(AuthorError::BadSignature)
-        }
+        if verify(public, &self.signing_bytes(), signature) { Ok(()) } else { Err(AuthorError::BadSignature) }
     }
 
     fn unsigned_bytes(&self) -> Vec<u8> {
