@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use markstein_proto::Hash;
 
@@ -201,13 +202,21 @@ fn keep_private(path: &Path) -> Result<(), FolderError> {
     make_private(path)
 }
 
+/// How often a lock that another one has is tried again, and the pause between: a process that is just being started by
+/// this one has it for a moment, until it becomes another program.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 pub(super) fn lock(path: &Path) -> Result<File, FolderError> {
     let folder = File::open(path).map_err(failed("open", path))?;
-    match folder.try_lock() {
-        Ok(()) => Ok(folder),
-        Err(fs::TryLockError::WouldBlock) => Err(FolderError::Locked { path: path.to_owned() }),
-        Err(fs::TryLockError::Error(source)) => Err(failed("lock", path)(source)),
+    for _ in 0..LOCK_TRIES {
+        match folder.try_lock() {
+            Ok(()) => return Ok(folder),
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(fs::TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
+        }
     }
+    Err(FolderError::Locked { path: path.to_owned() })
 }
 
 fn refuse_contents(path: &Path) -> Result<(), FolderError> {
