@@ -1,8 +1,8 @@
 //! Whole clusters from a seed, with the real driver, execution, journal, pool and signatures, on one thread and on time that
 //! is made up: faults first, then heal, then demand progress and silence. Same seed, same run, byte for byte.
 //!
-//! What must always hold is looked at after every step, one file each ([`invariants`]); what must come to be once all
-//! faults have ended is in [`demands`]. Traitors, one behaviour a file, run the honest code and say something else.
+//! What must always hold is looked at after every step, one file each (`invariants`); what must come to be once all
+//! faults have ended is in `demands`. Traitors, one behaviour a file, run the honest code and say something else.
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // what fails here is a finding: it ends the run with its seed
 
 mod clients;
