@@ -72,7 +72,7 @@ fn an_authority_whose_journal_was_destroyed_follows_and_says_so() {
     let mut net = with_blocks();
     restart(&mut net, DAMAGED);
     net.cluster.kill(DAMAGED).unwrap();
-    damage_table(&data(&net), "journal");
+    damage_list_of_files(&data(&net));
     assert_refused(&mut net, "is damaged");
     let repaired = node_command(&net, &["repair"]).output().unwrap();
     let words = said(&repaired);
@@ -147,18 +147,29 @@ fn said(output: &Output) -> String {
 
 /// Flips a bit in the first entry of each file of a table. A table file names its table near its end.
 fn damage_table(data: &Path, table: &str) {
-    let mut damaged = 0;
-    for entry in fs::read_dir(data.join("db")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "sst") {
-            continue;
-        }
-        let mut bytes = fs::read(&path).unwrap();
-        if bytes.windows(table.len()).any(|window| window == table.as_bytes()) {
-            bytes[20] ^= 1;
-            fs::write(&path, bytes).unwrap();
-            damaged += 1;
-        }
-    }
-    assert!(damaged > 0, "no file of table {table}");
+    let is_its = |path: &PathBuf| {
+        let is_table = path.extension().is_some_and(|extension| extension == "sst");
+        is_table && fs::read(path).unwrap().windows(table.len()).any(|part| part == table.as_bytes())
+    };
+    let files: Vec<PathBuf> = store_files(data).filter(is_its).collect();
+    assert!(!files.is_empty(), "no file of table {table}");
+    files.iter().for_each(|path| flip(path, 20));
+}
+
+/// Flips a bit in the first record of the store's list of files: nothing of the store can be opened then.
+fn damage_list_of_files(data: &Path) {
+    let is_list = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("MANIFEST");
+    let files: Vec<PathBuf> = store_files(data).filter(is_list).collect();
+    assert!(!files.is_empty());
+    files.iter().for_each(|path| flip(path, 10));
+}
+
+fn store_files(data: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(data.join("db")).unwrap().map(|entry| entry.unwrap().path())
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
 }
