@@ -14,7 +14,7 @@ pub enum Mutant {
     FinalizeAfterNullify,
     /// After a restart own votes are remembered and not counted.
     NoOwnVoteReplay,
-    /// Certificates are neither gossiped nor said again.
+    /// Certificates are neither gossiped, nor said again, nor given to whoever lacks them.
     NoCertificateGossip,
     /// While stuck nothing is said again.
     NoResend,

@@ -268,7 +268,7 @@ impl Engine {
     /// Answers who wants to leave a view that this node left long ago with what lets it: this node may sleep in the view it
     /// is in, and would say nothing.
     fn tell_since(&mut self, to: AuthorityNumber, view: View) {
-        if !self.may_tell(to) {
+        if self.breaks(Mutant::NoCertificateGossip) || !self.may_tell(to) {
             return;
         }
         let certificate = |slot: &Slot| slot.parent_certificate().or(slot.nullification.as_ref()).cloned();
