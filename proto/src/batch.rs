@@ -316,6 +316,12 @@ impl Batch {
         &self.head
     }
 
+    /// The leaf hash of the signed head: names this version of the batch, where its id names all.
+    #[must_use]
+    pub fn head_hash(&self) -> Hash {
+        log::leaf_hash(self.head_leaf())
+    }
+
     /// The leaf bytes of the signed head.
     #[must_use]
     pub const fn head_leaf(&self) -> &Bytes {

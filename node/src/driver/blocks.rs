@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use markstein_consensus::{Fact, Input, Verdict};
-use markstein_proto::{Batch, BatchId, Hash, Header, consensus::CheckedProposal, log};
+use markstein_proto::{Batch, BatchId, Hash, Header, consensus::CheckedProposal};
 
 use super::{Driver, DriverError};
 use crate::{
@@ -85,7 +85,7 @@ impl Driver {
 
     /// The version of a batch that a block names, from wherever it is.
     pub(super) fn find_batch(&self, id: &BatchId, head: &Hash) -> Result<Option<Arc<Batch>>, DriverError> {
-        let is_named = |batch: &Arc<Batch>| head_hash(batch) == *head;
+        let is_named = |batch: &Arc<Batch>| batch.head_hash() == *head;
         if self.pool.contains(id)
             && let Some(batch) = self.pool.batch(&self.db, id)?.filter(is_named)
         {
@@ -176,9 +176,9 @@ impl Driver {
         };
         let mut writes = Writes::new();
         for (_, batch) in &block.batches {
-            let (batch_id, head) = (batch.id(), head_hash(batch));
+            let (batch_id, head) = (batch.id(), batch.head_hash());
             let pooled = self.pool.contains(&batch_id)
-                && self.pool.batch(&self.db, &batch_id)?.is_some_and(|pooled| head_hash(&pooled) == head);
+                && self.pool.batch(&self.db, &batch_id)?.is_some_and(|pooled| pooled.head_hash() == head);
             if !pooled {
                 self.journal.keep_batch(batch_id, head, batch.bytes(), block.header.view, &mut writes);
             }
@@ -197,11 +197,6 @@ impl Driver {
             self.outbox.send(to, Message::Block(Box::new(body)));
         }
     }
-}
-
-/// The leaf hash of a batch's signed head: names a version of it.
-pub(super) fn head_hash(batch: &Batch) -> Hash {
-    log::leaf_hash(batch.head_leaf())
 }
 
 fn stored(id: &BatchId, bytes: Vec<u8>) -> Result<Batch, StorageError> {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use markstein_consensus::{Body, Input};
 use markstein_proto::{BATCH_AGE_MAX_MS, Batch, BatchId, Hash, TimeMs, View};
 
-use super::{Driver, DriverError, blocks::head_hash};
+use super::{Driver, DriverError};
 use crate::{
     ledger::{BLOCK_BATCHES_MAX, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, State, Turn, check_batch, execute},
     refusal::RefusedReason,
@@ -109,7 +109,7 @@ impl Driver {
         }
         let turn = Turn { epoch: self.set.epoch(), view, proposer: me, time };
         let block = execute(&branch, &self.rules, turn, good)?;
-        let named = block.batches.iter().map(|(_, batch)| (batch.id(), head_hash(batch))).collect();
+        let named = block.batches.iter().map(|(_, batch)| (batch.id(), batch.head_hash())).collect();
         let body = Body { header: block.header.clone(), batches: named };
         self.executed.insert(block.header.block_id(), Arc::new(block));
         Ok(Some(body))

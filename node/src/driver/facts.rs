@@ -14,7 +14,6 @@ use markstein_proto::{
     },
 };
 
-use super::blocks::head_hash;
 use crate::storage::{
     Db, Read, StorageError, Writes,
     tables::{Journal as JournalTable, ProposedBatches},
@@ -112,7 +111,7 @@ pub fn proposed_batches<R: Read>(
     read.range::<ProposedBatches>(..).map(|entry| {
         let ((id, head), bytes) = entry?;
         let batch = Batch::decode(bytes.clone()).ok();
-        if batch.is_some_and(|batch| batch.id().0 == id && head_hash(&batch) == head) {
+        if batch.is_some_and(|batch| batch.id().0 == id && batch.head_hash() == head) {
             Ok(((id, head), bytes))
         } else {
             Err(StorageError::corrupt("proposed_batches", format!("batch {id} is damaged")))

@@ -8,7 +8,7 @@ use std::{
 use markstein_consensus::{Input, Verdict};
 use markstein_proto::{Batch, BatchId, Hash, Header, View};
 
-use super::{Audience, Driver, DriverError, blocks::head_hash};
+use super::{Audience, Driver, DriverError};
 use crate::{
     ledger::BLOCK_BYTES_MAX,
     messages::{ASKED_BATCHES_MAX, Message},
@@ -152,7 +152,7 @@ impl Gather {
         if self.waiting.is_empty() {
             return;
         }
-        let named = (batch.id(), head_hash(batch));
+        let named = (batch.id(), batch.head_hash());
         for waiting in self.waiting.values_mut() {
             if waiting.take(&named, batch, tick) {
                 self.progress |= waiting.is_decided() || waiting.wants_more();
@@ -254,7 +254,7 @@ impl Driver {
             waiting.missing.keys().filter(|(id, _)| here(id)).copied().collect();
         for named in pooled {
             match self.pool.batch(&self.db, &named.0)? {
-                Some(batch) if head_hash(&batch) == named.1 => {
+                Some(batch) if batch.head_hash() == named.1 => {
                     waiting.take(&named, &batch, self.now.tick);
                 }
                 Some(_) => {
