@@ -17,7 +17,7 @@ const SPAN_MS: u64 = 120;
 #[test]
 fn every_receipt_verifies_and_the_logs_are_the_same_after_kills_at_random_moments() {
     let mut net = Net::start(0);
-    let repeats = repeats(12);
+    let repeats = repeats(200);
     let mut anchored = 0;
     for repeat in 0..repeats {
         let documents: Vec<PathBuf> = (0..=net.random.below(3))
