@@ -233,3 +233,29 @@ impl Outbox for Outlet {
         self.0.get().into_iter().for_each(|network| network.misbehaved(peer, what.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_has_few_places_and_work_keeps_its_own_where_nobody_waits_for_it() {
+        let (places, one) = (Places::default(), Peer::Authority(1));
+        let mut held = vec![places.of(one).await, places.of(one).await];
+        assert!(places.of(one).now_or_never().is_none(), "no third");
+        assert!(places.of(Peer::Authority(2)).now_or_never().is_some(), "others have their own");
+        let (go, gate) = mpsc::channel::<()>();
+        let place = held.remove(0);
+        // As where a peer opens one stream after the other: whoever reads the first is stopped, and its work goes on.
+        let mut work = Box::pin(places.work(place, move || gate.recv()));
+        assert!((&mut work).now_or_never().is_none());
+        drop(work);
+        assert!(places.of(one).now_or_never().is_none(), "the work has its place still");
+        assert!(go.send(()).is_ok());
+        let _free = places.of(one).await;
+    }
+}
