@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    mpsc::{Receiver, SyncSender, sync_channel},
+    mpsc::{Receiver, sync_channel},
 };
 
 use markstein_proto::Batch;
@@ -25,25 +25,6 @@ use crate::{
 const MAILBOX: usize = 1024;
 /// Batches admitted together, with one sync.
 const GROUP: usize = 256;
-
-/// What the one who cuts blocks is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
-    /// There is something in the pool.
-    Pooled,
-    /// Stop.
-    Stop,
-}
-
-/// Wakes the one who cuts blocks. A wake-up that waits already is enough.
-#[derive(Clone, Debug)]
-pub struct WakeSender(pub SyncSender<Wake>);
-
-impl Announce for WakeSender {
-    fn pooled(&self, _: &Arc<Batch>, _: Origin) {
-        let _ = self.0.try_send(Wake::Pooled);
-    }
-}
 
 /// One batch on its way in.
 #[derive(Debug)]

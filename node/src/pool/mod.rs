@@ -11,7 +11,7 @@ mod contents;
 mod handle;
 mod index;
 
-pub use actor::{Mailbox, Wake, WakeSender, open, start};
+pub use actor::{Mailbox, open, start};
 pub use admission::{Admission, Admitted, Announce, Answer, Origin, SubmitError, Verdict};
 pub use contents::{PoolFailure, Removal};
 pub use handle::{Pool, Submitted};
