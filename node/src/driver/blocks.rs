@@ -155,10 +155,16 @@ impl Driver {
             let what = format!("a block dated {behind} ms before this clock: not voted for");
             self.outbox.misbehaved(from, Misbehaviour::excusable("dated_behind", what));
         }
+        // An honest leader shows why it may build where it does. Whether its parent came here already says nothing of it.
         let parent = &header.parent;
-        if *parent != self.state.tip().block_id && self.engine.body(parent).is_none() {
-            let what = format!("a block in view {} on {parent}, which is not known here", header.view);
-            self.outbox.misbehaved(from, Misbehaviour::excusable("unknown_parent", what));
+        let certified = proposal.get().parent.as_ref().map(|certificate| certificate.subject);
+        let proven = match certified {
+            Some(subject) => subject.view < header.view && subject.ballot.block() == Some(*parent),
+            None => *parent == self.state.tip().block_id,
+        };
+        if !proven {
+            let what = format!("a block in view {} on {parent}, without a certificate of that", header.view);
+            self.outbox.misbehaved(from, Misbehaviour::new("unproven_parent", what));
         }
     }
 

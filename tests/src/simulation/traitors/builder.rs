@@ -140,7 +140,7 @@ impl Traitor for Builder {
             Fault::Ahead => &["dated_ahead"],
             Fault::TwoBlocks => &["equivocation"],
             Fault::MissingBatch => &["missing_batches"],
-            Fault::UnknownParent | Fault::OldParent => &["unknown_parent"],
+            Fault::UnknownParent | Fault::OldParent => &["unproven_parent"],
             Fault::Behind => &["dated_behind"],
         }
     }
