@@ -1,7 +1,8 @@
 //! The simulation over many seeds. One of them again, or more of them: `cargo sim --help`.
 
 use markstein_tests::simulation::{
-    STORM, catch_up, each_seed, names_every_traitor, outage, restored_copy, storm, storm_with_traitors,
+    STORM, catch_up, each_seed, four_with_crashes, four_with_one_silent, four_with_twins,
+    names_every_traitor, outage, restored_copy, seven_with_twins, storm, storm_with_traitors,
 };
 
 #[test]
@@ -57,4 +58,24 @@ fn a_restored_copy_does_not_vote_where_it_voted() {
         forgot += usize::from(restored_copy(seed, n));
     });
     assert!(forgot > 0, "some are told in time what they said");
+}
+
+#[test]
+fn four_authorities_stand_the_hardest_crashes() {
+    each_seed("four_authorities_stand_the_hardest_crashes", 40, |seed| drop(four_with_crashes(seed)));
+}
+
+#[test]
+fn one_silent_authority_of_four_halts_nothing() {
+    each_seed("one_silent_authority_of_four_halts_nothing", 40, |seed| drop(four_with_one_silent(seed)));
+}
+
+#[test]
+fn twins_of_one_of_four_change_nothing() {
+    each_seed("twins_of_one_of_four_change_nothing", 40, |seed| drop(four_with_twins(seed)));
+}
+
+#[test]
+fn twins_of_two_of_seven_change_nothing() {
+    each_seed("twins_of_two_of_seven_change_nothing", 25, |seed| drop(seven_with_twins(seed)));
 }

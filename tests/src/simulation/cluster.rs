@@ -1,11 +1,14 @@
 //! The cluster: nodes, their clock, and what happens to them in which order. One thread, no time of its own.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use markstein_node::{
     driver::{Audience, Checked, DriverError, Event as DriverEvent, answer},
     messages::Message,
-    peer::Misbehaviour,
+    peer::{Misbehaviour, Peer},
     pool::{Admitted, Origin, PoolFailure, SubmitError, Verdict},
 };
 use markstein_proto::{Batch, Hash};
@@ -47,7 +50,7 @@ pub enum Event {
 
 pub struct Cluster {
     pub world: World,
-    /// Authorities, then observers.
+    /// Authorities, then observers, then twins.
     pub nodes: Vec<Node>,
     pub random: Random,
     pub now: u64,
@@ -59,9 +62,15 @@ pub struct Cluster {
     pub traitors: BTreeMap<usize, Box<dyn Traitor>>,
     /// Who was named by an honest node, and for what.
     pub named: BTreeMap<(usize, &'static str), u64>,
+    /// Nodes that never run.
+    pub absent: BTreeSet<usize>,
+    /// Nodes of which nothing is demanded at the end.
+    pub excused: BTreeSet<usize>,
     /// Nodes whose clocks are beyond all bounds, or were.
     pub mistimed: Vec<usize>,
     pub healed: bool,
+    /// The longest time between two faults.
+    pub pause: u64,
     /// Events so far, and a hash over all of them in their order.
     pub steps: u64,
     pub trace: Hash,
@@ -69,7 +78,7 @@ pub struct Cluster {
 
 impl Cluster {
     pub fn new(seed: u64, n: usize, observers: usize) -> Self {
-        let world = World::new(n);
+        let world = World::new(n, observers);
         let mut random = Random::new(seed ^ (n as u64) << 56);
         let nodes: Vec<Node> =
             (0..n + observers).map(|_| Node::new(&world, random.below(4001) as i64 - 2000)).collect();
@@ -85,8 +94,11 @@ impl Cluster {
             clients: Clients::default(),
             traitors: BTreeMap::new(),
             named: BTreeMap::new(),
+            absent: BTreeSet::new(),
+            excused: BTreeSet::new(),
             mistimed: Vec::new(),
             healed: false,
+            pause: 3000,
             steps: 0,
             trace: Hash([0; 32]),
         };
@@ -169,7 +181,7 @@ impl Cluster {
     }
 
     pub fn start(&mut self, node: usize) {
-        if self.nodes[node].live.is_some() {
+        if self.nodes[node].live.is_some() || self.absent.contains(&node) {
             return;
         }
         let started = self.nodes[node].start(&self.world, node, self.now);
@@ -239,14 +251,15 @@ impl Cluster {
     fn say(&mut self, node: usize, said: Said) {
         let (message, to): (Message, Vec<usize>) = match said {
             Said::Accused(peer, what) => return self.accuse(node, self.world.node(peer), &what),
-            Said::To(peer, message) => (message, vec![self.world.node(peer)]),
+            Said::To(peer, message) => (message, self.world.nodes(peer)),
             Said::Many(audience, message) => {
-                let all = match audience {
-                    Audience::All => 0..self.nodes.len(),
-                    Audience::Authorities => 0..self.world.n,
-                    Audience::Observers => self.world.n..self.nodes.len(),
+                let is_meant = |to: &usize| match (audience, self.world.peer(*to)) {
+                    (Audience::All, _)
+                    | (Audience::Authorities, Peer::Authority(_))
+                    | (Audience::Observers, Peer::Observer(_)) => *to != node,
+                    _ => false,
                 };
-                (message, all.filter(|to| *to != node).collect())
+                (message, (0..self.nodes.len()).filter(is_meant).collect())
             }
         };
         self.send(node, &to, &message);
@@ -318,7 +331,7 @@ impl Cluster {
         let peer = self.world.peer(from);
         let Some(live) = &self.nodes[to].live else { return };
         let message = match Message::decode(bytes) {
-            Ok(message) => message,
+            Ok(message) => self.overheard(to, message),
             Err(error) => return self.accuse(to, from, &Misbehaviour::new("undecodable", error)),
         };
         let answers = answer(&live.db, &live.pool, &message).expect("reads do not fail here");
@@ -360,8 +373,10 @@ impl Cluster {
     }
 
     fn flood(&mut self, from: usize, but: Option<usize>, bytes: &Arc<[u8]>) {
-        let others = (0..self.nodes.len()).filter(|to| *to != from && Some(*to) != but);
-        others.for_each(|to| self.transmit(from, to, bytes, Way::Gossip));
+        let is_told = |to: usize| self.traitors.get(&from).is_none_or(|traitor| traitor.floods(to));
+        let others = (0..self.nodes.len()).filter(|to| *to != from && Some(*to) != but && is_told(*to));
+        let others: Vec<usize> = others.collect();
+        others.into_iter().for_each(|to| self.transmit(from, to, bytes, Way::Gossip));
     }
 
     /// Offers a batch to a node's pool; `None` where the node is down, or falls.
@@ -401,6 +416,7 @@ impl Cluster {
     }
 
     fn second(&mut self) {
+        self.remind_twins();
         (0..self.nodes.len()).for_each(|node| self.relink(node));
         for (number, node) in self.nodes.iter().enumerate() {
             if let Some(live) = &node.live {
@@ -419,8 +435,12 @@ impl Cluster {
         for other in (0..self.nodes.len()).filter(|other| *other != node) {
             let up = self.nodes[node].live.is_some() && self.nodes[other].live.is_some();
             let Some(up) = self.network.relink(node, other, up) else { continue };
-            for (at, peer) in [(node, other), (other, node)] {
-                let peer = self.world.peer(peer);
+            for (at, other) in [(node, other), (other, node)] {
+                let peer = self.world.peer(other);
+                let same = self.world.nodes(peer);
+                if same.iter().any(|twin| *twin != other && self.network.is_linked(at, *twin)) {
+                    continue; // it speaks to the other one as well, and knows of one peer
+                }
                 let event = if up { DriverEvent::Connected(peer) } else { DriverEvent::Disconnected(peer) };
                 self.drive(at, event);
             }

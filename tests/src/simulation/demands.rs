@@ -1,5 +1,7 @@
 //! What must come to be once all faults have ended.
 
+use std::collections::BTreeMap;
+
 use markstein_node::{
     ledger::State,
     storage::{
@@ -30,12 +32,17 @@ impl Cluster {
     /// Submissions that some node decided to refuse.
     pub fn refused(&self) -> usize {
         let is_refused = |id: &markstein_proto::BatchId| {
-            (0..self.nodes.len()).any(|node| {
+            self.demanded().any(|node| {
                 let outcome = self.live(node).db.get::<Outcomes>(&id.0).unwrap();
                 matches!(outcome, Some(Outcome::Refused { .. }))
             })
         };
         self.clients.submissions.iter().filter(|one| is_refused(&one.id)).count()
+    }
+
+    /// The nodes of which something is demanded.
+    pub fn demanded(&self) -> impl Iterator<Item = usize> + use<'_> {
+        (0..self.nodes.len()).filter(|node| !self.excused.contains(node))
     }
 
     pub fn live(&self, node: usize) -> &Live {
@@ -45,7 +52,7 @@ impl Cluster {
     /// Whether all nodes are at one height, under a checkpoint, with nothing left to decide.
     fn is_settled(&self) -> bool {
         let height = self.watch.agreement.height();
-        (0..self.nodes.len()).all(|node| {
+        self.demanded().all(|node| {
             let Some(live) = &self.nodes[node].live else { return false };
             let tip = live.driver.state().tip();
             let covered = live.finality.checkpoint().is_some_and(|counted| counted.size == tip.size);
@@ -57,7 +64,8 @@ impl Cluster {
     /// there; and every node gives receipts.
     fn demand_all(&mut self) {
         let acknowledged = self.watch.acknowledged.size();
-        for node in 0..self.nodes.len() {
+        let demanded: Vec<usize> = self.demanded().collect();
+        for node in demanded.iter().copied() {
             let live = self.nodes[node].live.as_ref().expect("all are up");
             assert!(
                 live.driver.state().tip().size.0 >= acknowledged,
@@ -66,19 +74,18 @@ impl Cluster {
             self.watch.look_closely(node, live, &self.clients);
         }
         for (number, one) in self.clients.submissions.iter().enumerate() {
-            let outcomes: Vec<_> = (0..self.nodes.len())
-                .map(|node| self.live(node).db.get::<Outcomes>(&one.id.0).unwrap())
-                .collect();
-            let first_final = outcomes.iter().flatten().find(|o| matches!(o, Outcome::Final { .. }));
+            let outcome = |node: usize| self.live(node).db.get::<Outcomes>(&one.id.0).unwrap();
+            let outcomes: BTreeMap<usize, _> = demanded.iter().map(|node| (*node, outcome(*node))).collect();
+            let first_final = outcomes.values().flatten().find(|o| matches!(o, Outcome::Final { .. }));
             if let Some(first) = first_final {
-                assert!(outcomes.iter().all(|o| o.as_ref() == Some(first)), "batch {number}: {outcomes:?}");
+                assert!(outcomes.values().all(|o| o.as_ref() == Some(first)), "batch {number}: {outcomes:?}");
             }
-            for node in one.accepted.iter().copied() {
-                let refused = matches!(outcomes[node], Some(Outcome::Refused { .. }));
+            for node in one.accepted.iter().copied().filter(|node| outcomes.contains_key(node)) {
+                let refused = matches!(outcomes[&node], Some(Outcome::Refused { .. }));
                 assert!(
-                    outcomes[node].is_some() && (one.late || !refused),
+                    outcomes[&node].is_some() && (one.late || !refused),
                     "batch {number}, accepted by node {node}, is {:?}",
-                    outcomes[node]
+                    outcomes[&node]
                 );
             }
         }
@@ -86,7 +93,7 @@ impl Cluster {
         let final_one = numbers
             .rev()
             .find(|number| self.watch.once.height(&self.clients.submissions[*number].id).is_some());
-        let node = self.any_node();
+        let node = demanded[self.random.below(demanded.len() as u64) as usize];
         if let Some(number) = final_one {
             assert!(self.check_receipt(node, number), "node {node} has no receipt for batch {number}");
         }

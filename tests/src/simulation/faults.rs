@@ -16,7 +16,10 @@ impl Cluster {
             }
             3 => (0..all).for_each(|node| self.fell(node, 2000)),
             4..=5 => self.fail_a_disk(),
-            6..=7 => self.part(),
+            6..=7 => {
+                self.part();
+                self.deal_twins();
+            }
             8 => {
                 let one_way = (self.any_node(), self.any_node());
                 self.network.cut.insert(one_way);
@@ -25,7 +28,7 @@ impl Cluster {
             10 => self.network.loss = self.random.below(30),
             _ => self.network.delay = 2 + self.random.below(300),
         }
-        let delay = 200 + self.random.below(3000);
+        let delay = 200 + self.random.below(self.pause);
         self.at(delay, Event::Chaos);
     }
 
@@ -70,6 +73,9 @@ impl Cluster {
             self.crash(node);
         }
         for node in 0..self.nodes.len() {
+            if self.absent.contains(&node) {
+                continue;
+            }
             if self.nodes[node].disk.has_failed() || self.nodes[node].live.is_none() {
                 self.crash(node);
                 self.start(node);

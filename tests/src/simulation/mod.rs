@@ -14,6 +14,7 @@ mod invariants;
 mod network;
 mod node;
 mod scenarios;
+mod storms;
 mod support;
 mod traitors;
 mod variant;
@@ -22,3 +23,4 @@ pub use scenarios::{
     Outcome, STORM, catch_up, each_seed, names_every_traitor, outage, restored_copy, storm,
     storm_with_traitors,
 };
+pub use storms::{four_with_crashes, four_with_one_silent, four_with_twins, seven_with_twins};

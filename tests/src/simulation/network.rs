@@ -25,6 +25,8 @@ pub struct Network {
     pub delay: u64,
     /// From whom nothing comes through to whom.
     pub cut: BTreeSet<(usize, usize)>,
+    /// Who never speaks to each other, smaller number first.
+    pub apart: BTreeSet<(usize, usize)>,
     /// Who is connected, smaller number first.
     links: BTreeSet<(usize, usize)>,
     /// Bytes sent from one to another.
@@ -40,6 +42,7 @@ impl Network {
             duplicates: 0,
             delay: 20,
             cut: BTreeSet::new(),
+            apart: BTreeSet::new(),
             links: BTreeSet::new(),
             sent: BTreeMap::new(),
             busy: BTreeMap::new(),
@@ -53,8 +56,9 @@ impl Network {
     /// Connects and disconnects two nodes; tells whether that was news. Where one direction works, a connection stays:
     /// nobody notices for a while.
     pub fn relink(&mut self, one: usize, other: usize, up: bool) -> Option<bool> {
-        let works = up && !(self.cut.contains(&(one, other)) && self.cut.contains(&(other, one)));
         let pair = (one.min(other), one.max(other));
+        let is_cut = self.cut.contains(&(one, other)) && self.cut.contains(&(other, one));
+        let works = up && !is_cut && !self.apart.contains(&pair);
         let changed = if works { self.links.insert(pair) } else { self.links.remove(&pair) };
         changed.then_some(works)
     }

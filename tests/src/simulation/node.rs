@@ -35,15 +35,26 @@ pub struct World {
     pub ledger: LedgerId,
     pub trust: TrustRoot,
     pub rules: Rules,
-    /// Authorities; observers come after them.
+    /// Authorities; observers come after them, and twins after those.
     pub n: usize,
+    pub observers: usize,
+    /// The authorities whose keys a second node has, in the order of these nodes.
+    pub twinned: Vec<usize>,
 }
 
 impl World {
-    pub fn new(n: usize) -> Self {
+    pub fn new(n: usize, observers: usize) -> Self {
         let genesis = genesis_of(u8::try_from(n).unwrap());
         let (ledger, rules) = (genesis.ledger_id(), Rules::new(&genesis));
-        Self { trust: TrustRoot::new(genesis.clone()), genesis, ledger, rules, n }
+        Self {
+            trust: TrustRoot::new(genesis.clone()),
+            genesis,
+            ledger,
+            rules,
+            n,
+            observers,
+            twinned: Vec::new(),
+        }
     }
 
     /// f: how many authorities may be faulty.
@@ -51,16 +62,29 @@ impl World {
         (self.n - 1) / 3
     }
 
+    /// As whom a node speaks.
     pub fn peer(&self, node: usize) -> Peer {
-        let number = node as u32;
-        if node < self.n { Peer::Authority(number) } else { Peer::Observer(number - self.n as u32) }
+        match node.checked_sub(self.n) {
+            None => Peer::Authority(node as u32),
+            Some(number) if number < self.observers => Peer::Observer(number as u32),
+            Some(number) => Peer::Authority(self.twinned[number - self.observers] as u32),
+        }
     }
 
+    /// The node that speaks as this peer; of twins, the first.
     pub const fn node(&self, peer: Peer) -> usize {
         match peer {
             Peer::Authority(number) => number as usize,
             Peer::Observer(number) => self.n + number as usize,
         }
+    }
+
+    /// All nodes that speak as this peer.
+    pub fn nodes(&self, peer: Peer) -> Vec<usize> {
+        let (first, twins) = (self.node(peer), self.twinned.iter().enumerate());
+        let second =
+            twins.filter(|(_, of)| **of == first).map(|(number, _)| self.n + self.observers + number);
+        std::iter::once(first).chain(second).collect()
     }
 
     /// The key number `field` of an authority, counted from 1 in the order of its fields.
@@ -164,7 +188,10 @@ impl Node {
             Arc::<SimClock>::clone(&clock),
             Arc::<Herald>::clone(&herald),
         )?;
-        let me = (number < world.n).then_some(number as u32);
+        let me = match world.peer(number) {
+            Peer::Authority(number) => Some(number),
+            Peer::Observer(_) => None,
+        };
         let inspector = Arc::new(Inspector::new(world.ledger, &genesis.authorities, me));
         let mouth = Arc::new(Mouth::default());
         let parts = Parts {

@@ -58,7 +58,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn of(cluster: &Cluster) -> Self {
+    pub(super) fn of(cluster: &Cluster) -> Self {
         Self {
             steps: cluster.steps,
             simulated_ms: cluster.now,
@@ -91,7 +91,7 @@ pub fn storm_with_traitors(seed: u64, n: usize, span: u64) -> Outcome {
     Outcome::of(&cluster)
 }
 
-fn weather(cluster: &mut Cluster, span: u64) {
+pub(super) fn weather(cluster: &mut Cluster, span: u64) {
     if cluster.traitors.is_empty() && cluster.chance(20) {
         let node = cluster.any_node();
         cluster.mistime(node);
@@ -111,7 +111,7 @@ fn weather(cluster: &mut Cluster, span: u64) {
     cluster.demand_progress();
 }
 
-fn betray(cluster: &mut Cluster, node: usize, traitor: Box<dyn Traitor>) {
+pub(super) fn betray(cluster: &mut Cluster, node: usize, traitor: Box<dyn Traitor>) {
     if cluster.traitors.is_empty() {
         cluster.at(100, Event::Beside);
     }

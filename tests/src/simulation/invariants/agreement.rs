@@ -33,6 +33,10 @@ impl Agreement {
         Self { blocks: BTreeMap::new(), heights: vec![0; nodes] }
     }
 
+    pub fn admit_node(&mut self) {
+        self.heights.push(0);
+    }
+
     /// Compares the blocks that are new on a node; gives those that are new to all.
     pub fn look(&mut self, node: usize, db: &Db, tip: &Tip) -> Vec<NewBlock> {
         let mut new = Vec::new();

@@ -10,6 +10,10 @@ impl Busy {
         Self(vec![(0, 0); nodes])
     }
 
+    pub fn admit_node(&mut self) {
+        self.0.push((0, 0));
+    }
+
     pub fn woken(&mut self, node: usize, now: u64) {
         let (at, steps) = &mut self.0[node];
         *steps = if *at == now { *steps + 1 } else { 0 };

@@ -44,6 +44,13 @@ impl Watch {
         }
     }
 
+    /// There is one node more.
+    pub fn admit_node(&mut self) {
+        self.agreement.admit_node();
+        self.acknowledged.admit_node();
+        self.busy.admit_node();
+    }
+
     /// An honest node said this.
     pub fn said(&mut self, node: usize, message: &Message) {
         self.votes.said(node, message);

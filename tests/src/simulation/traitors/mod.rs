@@ -8,9 +8,11 @@ mod foreign;
 mod latecomer;
 mod malformed;
 mod memory;
+mod mute;
 mod oversized;
 mod replay;
 mod signatures;
+mod twins;
 
 use markstein_node::{messages::Message, storage::Db};
 use markstein_proto::{
@@ -22,6 +24,7 @@ use crate::random::Random;
 use crate::simulation::node::World;
 
 use builder::{Builder, Fault};
+pub use mute::Mute;
 
 /// What a traitor has to lie with.
 pub struct Lie<'a> {
@@ -45,6 +48,11 @@ pub trait Traitor {
     /// What it really says to somebody where its honest code said `message`: frames.
     fn say(&mut self, _: &mut Lie<'_>, _to: usize, message: &Message) -> Vec<Vec<u8>> {
         vec![message.encode()]
+    }
+
+    /// Whether it passes batches on to somebody.
+    fn floods(&self, _to: usize) -> bool {
+        true
     }
 
     /// What it says to everybody unasked, now and then.
