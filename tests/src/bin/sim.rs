@@ -70,7 +70,7 @@ fn drawn() -> u64 {
 }
 
 fn print(seed: u64, outcome: &Outcome, seconds: f64) {
-    let Outcome { steps, simulated_ms, height, submissions, traitors, trace } = outcome;
+    let Outcome { steps, simulated_ms, height, submissions, traitors, trace, .. } = outcome;
     let traitors = if traitors.is_empty() { String::from("none") } else { traitors.join(", ") };
     println!(
         "seed {seed}: {steps} steps in {seconds:.2} s ({:.0} a second), {} simulated seconds, {height} blocks, \

@@ -73,11 +73,14 @@ impl Cluster {
         for (node, nonce) in given {
             let version = variant(&batch, &key(ISSUER_KEY), nonce);
             let answer = self.admit(node, &version, Origin::Submitted);
-            if let Some((answer, _)) = answer {
-                let answer = answer.unwrap_or_else(|e| panic!("node {node} turns away a good batch: {e}"));
-                if matches!(answer, Admitted::New | Admitted::Known) {
+            match answer {
+                Some((Ok(Admitted::New | Admitted::Known), _)) => {
                     self.clients.submissions[number].accepted.insert(node);
                 }
+                Some((Err(error), _)) if self.is_honest(node) => {
+                    panic!("node {node} turns away a good batch: {error}")
+                }
+                _ => {}
             }
         }
     }

@@ -8,6 +8,7 @@ use std::{
 
 use markstein_node::{
     ledger::State,
+    peer::Peer,
     storage::{
         Read,
         tables::{Meta, MetaKey},
@@ -53,6 +54,8 @@ pub struct Outcome {
     pub submissions: usize,
     /// Names of the traitors.
     pub traitors: Vec<&'static str>,
+    /// What they were named for.
+    pub named: BTreeSet<&'static str>,
     /// A hash over all events in their order.
     pub trace: String,
 }
@@ -65,6 +68,7 @@ impl Outcome {
             height: cluster.watch.agreement.height(),
             submissions: cluster.clients.submissions.len(),
             traitors: cluster.traitors.values().map(|traitor| traitor.name()).collect(),
+            named: cluster.named.keys().map(|(_, kind)| *kind).collect(),
             trace: cluster.trace.to_string(),
         }
     }
@@ -83,9 +87,13 @@ pub fn storm_with_traitors(seed: u64, n: usize, span: u64) -> Outcome {
     let mut cluster = Cluster::new(seed, n, 1);
     for _ in 0..cluster.world.faulty_max() {
         let mut kinds = traitors::all();
-        let kind = cluster.random.below(kinds.len() as u64) as usize;
+        let kind = cluster.random.below(kinds.len() as u64 + 1) as usize;
         let node = cluster.random.below(n as u64) as usize;
-        betray(&mut cluster, node, kinds.swap_remove(kind));
+        if kind == kinds.len() && cluster.is_honest(node) {
+            cluster.twin(node);
+        } else {
+            betray(&mut cluster, node, kinds.swap_remove(kind.min(kinds.len() - 1)));
+        }
     }
     weather(&mut cluster, span);
     Outcome::of(&cluster)
@@ -115,8 +123,15 @@ pub(super) fn betray(cluster: &mut Cluster, node: usize, traitor: Box<dyn Traito
     if cluster.traitors.is_empty() {
         cluster.at(100, Event::Beside);
     }
+    let skew = traitor.skew(&mut cluster.random);
+    cluster.nodes[node].skew += skew;
+    if skew != 0 {
+        cluster.excused.insert(node); // cosignatures of the others are of its future: it has no checkpoint
+    }
     cluster.traitors.insert(node, traitor);
-    cluster.watch.votes.traitors.insert(node as u32);
+    if let Peer::Authority(number) = cluster.world.peer(node) {
+        cluster.watch.votes.traitors.insert(number);
+    }
 }
 
 /// Each traitor is named for what it does, by some honest node in some seed.

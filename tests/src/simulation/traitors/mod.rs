@@ -3,16 +3,20 @@
 mod builder;
 mod catch_up;
 mod cosigner;
+mod equivocator;
 mod far_future;
 mod foreign;
 mod latecomer;
 mod malformed;
 mod memory;
+mod mistimed;
 mod mute;
 mod oversized;
 mod replay;
 mod signatures;
+mod silent_leader;
 mod twins;
+mod withholder;
 
 use markstein_node::{messages::Message, storage::Db};
 use markstein_proto::{
@@ -55,6 +59,11 @@ pub trait Traitor {
         true
     }
 
+    /// How far its clock is off.
+    fn skew(&self, _: &mut Random) -> i64 {
+        0
+    }
+
     /// What it says to everybody unasked, now and then.
     fn beside(&mut self, _: &mut Lie<'_>) -> Vec<Vec<u8>> {
         Vec::new()
@@ -74,6 +83,10 @@ pub fn all() -> Vec<Box<dyn Traitor>> {
         Box::new(cosigner::Miscosigner),
         Box::new(memory::Misreminder::default()),
         Box::new(latecomer::Latecomer::default()),
+        Box::new(equivocator::Equivocator),
+        Box::new(silent_leader::SilentLeader),
+        Box::new(withholder::Withholder::default()),
+        Box::new(mistimed::Mistimed),
     ];
     all.extend(Fault::ALL.map(|fault| Box::new(Builder::new(fault)) as Box<dyn Traitor>));
     all
