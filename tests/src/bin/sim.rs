@@ -90,6 +90,8 @@ fn print_json(seed: u64, outcome: &Outcome, seconds: f64) {
         "height": outcome.height,
         "submissions": outcome.submissions,
         "traitors": outcome.traitors,
+        "named": outcome.named,
+        "views": outcome.views,
         "trace": outcome.trace,
     });
     println!("{value}");

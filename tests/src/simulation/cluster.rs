@@ -83,7 +83,7 @@ impl Cluster {
         let nodes: Vec<Node> =
             (0..n + observers).map(|_| Node::new(&world, random.below(4001) as i64 - 2000)).collect();
         let mut cluster = Self {
-            watch: Watch::new(n, nodes.len()),
+            watch: Watch::new(&world.genesis, nodes.len()),
             world,
             nodes,
             random,
@@ -235,7 +235,10 @@ impl Cluster {
     /// Checks what must always hold, on what this node has now.
     fn look(&mut self, node: usize) {
         if let Some(live) = &self.nodes[node].live {
-            self.watch.look(node, live, self.now);
+            self.watch.look(node, live, &self.clients, self.now);
+            if !self.excused.contains(&node) {
+                self.watch.progress.look(node, live, self.now);
+            }
         }
     }
 
@@ -427,6 +430,7 @@ impl Cluster {
             let node = self.any_node();
             self.check_a_receipt(node);
         }
+        self.check_due_receipts();
         self.at(1000, Event::Second);
     }
 

@@ -64,6 +64,8 @@ impl Cluster {
     /// there; and every node gives receipts.
     fn demand_all(&mut self) {
         let acknowledged = self.watch.acknowledged.size();
+        self.check_due_receipts();
+        self.watch.receipts.demand_all(&self.watch.once);
         let demanded: Vec<usize> = self.demanded().collect();
         for node in demanded.iter().copied() {
             let live = self.nodes[node].live.as_ref().expect("all are up");

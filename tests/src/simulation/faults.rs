@@ -82,5 +82,7 @@ impl Cluster {
             }
             self.nodes[node].disk.fail_never();
         }
+        let views = self.nodes.iter().flat_map(|node| &node.live).map(|live| live.driver.engine().view());
+        self.watch.progress.healed(views.max().unwrap_or_default(), self.world.n, self.world.faulty_max());
     }
 }

@@ -54,6 +54,8 @@ pub struct Outcome {
     pub submissions: usize,
     /// Names of the traitors.
     pub traitors: Vec<&'static str>,
+    /// The most views without a final block after all faults had ended.
+    pub views: u64,
     /// What they were named for.
     pub named: BTreeSet<&'static str>,
     /// A hash over all events in their order.
@@ -68,6 +70,7 @@ impl Outcome {
             height: cluster.watch.agreement.height(),
             submissions: cluster.clients.submissions.len(),
             traitors: cluster.traitors.values().map(|traitor| traitor.name()).collect(),
+            views: cluster.watch.progress.most,
             named: cluster.named.keys().map(|(_, kind)| *kind).collect(),
             trace: cluster.trace.to_string(),
         }

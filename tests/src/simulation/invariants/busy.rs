@@ -21,3 +21,15 @@ impl Busy {
         assert!(*steps < STEPS_MAX, "at {now}: node {node} spins");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "node 0 spins")]
+    fn a_node_that_spins_is_seen() {
+        let mut busy = Busy::new(1);
+        (0..=STEPS_MAX).for_each(|_| busy.woken(0, 7));
+    }
+}

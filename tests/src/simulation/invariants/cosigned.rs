@@ -28,3 +28,21 @@ impl Cosigned {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use markstein_node::messages::CosignatureLines;
+    use markstein_proto::LogSize;
+
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "authority 1 cosigns 4 leaves after 5")]
+    fn a_smaller_log_is_seen() {
+        let mut cosigned = Cosigned::new(2);
+        for size in [5, 4] {
+            let lines = CosignatureLines { size: LogSize(size), authority: 1, lines: size.to_string() };
+            cosigned.said(1, &Message::Cosignature(lines));
+        }
+    }
+}

@@ -4,11 +4,19 @@ mod acknowledged;
 mod agreement;
 mod busy;
 mod cosigned;
+mod height;
 mod once;
+mod progress;
+mod receipts;
 mod refused;
+mod validity;
 mod votes;
 
-use markstein_node::{ledger::State, messages::Message};
+use markstein_node::{
+    ledger::{CountedCheckpoint, State},
+    messages::Message,
+};
+use markstein_proto::Genesis;
 
 use crate::simulation::{clients::Clients, node::Live};
 
@@ -16,8 +24,12 @@ pub use acknowledged::Acknowledged;
 pub use agreement::Agreement;
 pub use busy::Busy;
 pub use cosigned::Cosigned;
+pub use height::Heights;
 pub use once::Once;
+pub use progress::Progress;
+pub use receipts::Receipts;
 pub use refused::Refused;
+pub use validity::Validity;
 pub use votes::Votes;
 
 /// All of them. They look at nodes after every event, and at what honest nodes say.
@@ -29,18 +41,26 @@ pub struct Watch {
     pub votes: Votes,
     pub cosigned: Cosigned,
     pub busy: Busy,
+    pub validity: Validity,
+    pub heights: Heights,
+    pub receipts: Receipts,
+    pub progress: Progress,
 }
 
 impl Watch {
-    pub fn new(authorities: usize, nodes: usize) -> Self {
+    pub fn new(genesis: &Genesis, nodes: usize) -> Self {
         Self {
             agreement: Agreement::new(nodes),
             once: Once::default(),
             acknowledged: Acknowledged::new(nodes),
             refused: Refused::default(),
             votes: Votes::default(),
-            cosigned: Cosigned::new(authorities),
+            cosigned: Cosigned::new(genesis.authorities.authorities().len()),
             busy: Busy::new(nodes),
+            validity: Validity::new(genesis),
+            heights: Heights::new(nodes),
+            receipts: Receipts::default(),
+            progress: Progress::default(),
         }
     }
 
@@ -49,6 +69,7 @@ impl Watch {
         self.agreement.admit_node();
         self.acknowledged.admit_node();
         self.busy.admit_node();
+        self.heights.admit_node();
     }
 
     /// An honest node said this.
@@ -58,12 +79,16 @@ impl Watch {
     }
 
     /// Something happened on a node.
-    pub fn look(&mut self, node: usize, live: &Live, now: u64) {
-        for block in self.agreement.look(node, &live.db, live.driver.state().tip()) {
+    pub fn look(&mut self, node: usize, live: &Live, clients: &Clients, now: u64) {
+        let tip = live.driver.state().tip();
+        self.heights.look(node, tip.height.0, now);
+        for block in self.agreement.look(node, &live.db, tip) {
             self.once.look(&block);
+            self.validity.look(&block, clients);
         }
         if let Some(checkpoint) = live.finality.checkpoint() {
-            self.acknowledged.look(node, &checkpoint, &self.agreement, now);
+            let CountedCheckpoint { size, root, as_of_s, .. } = *checkpoint;
+            self.acknowledged.look(node, (size.0, as_of_s), root, &self.agreement, now);
         }
     }
 
@@ -75,6 +100,7 @@ impl Watch {
     /// A node starts: what it has is looked at anew.
     pub fn restarted(&mut self, node: usize) {
         self.agreement.restarted(node);
+        self.heights.restarted(node);
         self.acknowledged.restarted(node);
     }
 }

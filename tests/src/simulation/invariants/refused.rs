@@ -24,9 +24,29 @@ impl Refused {
                 self.by.entry(submission.id).or_insert(node);
             }
         }
+        self.compare(placed);
+    }
+
+    fn compare(&self, placed: &Once) {
         for (id, node) in &self.by {
             let height = placed.height(id);
             assert_eq!(height, None, "batch {id} was refused on node {node}, and is in a block");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use markstein_proto::Hash;
+
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "was refused on node 2, and is in a block")]
+    fn a_refused_batch_in_a_block_is_seen() {
+        let (id, mut placed) = (BatchId(Hash([1; 32])), Once::default());
+        placed.place(id, 3);
+        let refused = Refused { by: BTreeMap::from([(id, 2)]) };
+        refused.compare(&placed);
     }
 }

@@ -76,3 +76,46 @@ const fn kind(ballot: &Ballot) -> u8 {
         Ballot::Finalize(_) => FINALIZE,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use markstein_proto::{EpochId, Hash, View};
+
+    use super::*;
+
+    fn cast(votes: &mut Votes, ballot: Ballot) {
+        votes.cast(1, Subject { epoch: EpochId(0), view: View(3), ballot });
+    }
+
+    fn cast_both(first: Ballot, second: Ballot) {
+        let mut votes = Votes::default();
+        cast(&mut votes, first);
+        cast(&mut votes, second);
+    }
+
+    #[test]
+    fn nullify_after_notarize_is_legal() {
+        cast_both(Ballot::Notarize(Hash([1; 32])), Ballot::Nullify);
+    }
+
+    #[test]
+    #[should_panic(expected = "voted twice in one view")]
+    fn two_votes_of_a_kind_are_seen() {
+        cast_both(Ballot::Notarize(Hash([1; 32])), Ballot::Notarize(Hash([2; 32])));
+    }
+
+    #[test]
+    #[should_panic(expected = "nullified and finalised view 3")]
+    fn finalize_after_nullify_is_seen() {
+        cast_both(Ballot::Nullify, Ballot::Finalize(Hash([1; 32])));
+    }
+
+    #[test]
+    #[should_panic(expected = "forgot, and votes again")]
+    fn a_new_vote_with_a_lost_journal_is_seen() {
+        let mut votes = Votes::default();
+        cast(&mut votes, Ballot::Nullify);
+        assert_eq!(votes.forget(1), 3);
+        cast(&mut votes, Ballot::Notarize(Hash([1; 32])));
+    }
+}
