@@ -5,7 +5,8 @@
 //! said and fails nothing, since the machine may be busy; what fails this program is a wrong answer.
 //!
 //! `MARKSTEIN_BENCH=short` does less of everything. Names of parts (`idle`, `single`, `many`, `large`, `verifying`,
-//! `grown`, and with four authorities `network`, `silence`, `restart`) after the command measure only these.
+//! `grown`, `catch-up`, and with four authorities `network`, `silence`, `restart`, `pause`) after the command measure only
+//! these.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it talks to people
 
 mod ceilings;
@@ -13,6 +14,7 @@ mod documents;
 mod grown;
 mod idle;
 mod network;
+mod recovery;
 mod scale;
 mod single;
 mod stats;
@@ -60,7 +62,7 @@ fn main() -> ExitCode {
 type Part = (&'static str, fn(&mut Bench) -> anyhow::Result<()>);
 
 /// In the order in which the ledger grows.
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 11] = [
     ("idle", |bench| idle::measure(bench, "fresh")),
     ("single", single::measure),
     ("many", documents::many),
@@ -70,6 +72,8 @@ const PARTS: [Part; 9] = [
     ("network", network::measure),
     ("silence", network::silence),
     ("restart", network::restart),
+    ("pause", recovery::pause),
+    ("catch-up", recovery::catch_up),
 ];
 
 fn run() -> anyhow::Result<()> {
