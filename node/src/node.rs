@@ -60,6 +60,9 @@ pub enum NodeError {
     /// The address file.
     #[error("address file: {0}")]
     AddressFile(#[source] FileError),
+    /// No random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(getrandom::Error),
     /// A part that should run as long as the node ended.
     #[error("the {0} ended unexpectedly; the log says more")]
     Ended(&'static str),
@@ -216,6 +219,7 @@ impl Parts {
             metrics: Arc::clone(&metrics),
             timing: markstein_consensus::Timing::default(),
             recosign: genesis.parameters.recosign_interval_ms,
+            run: getrandom::u64().map_err(NodeError::Random)?,
         };
         let stop_driver = StopSignal::new();
         let driver = start_driver(parts, Arc::clone(&clock), events, stop_driver.clone())?;

@@ -17,6 +17,7 @@ mod gather;
 mod inspect;
 mod peers;
 mod recovery;
+mod runs;
 mod serve;
 mod sync;
 mod thread;
@@ -117,6 +118,8 @@ pub struct Parts {
     pub timing: Timing,
     /// Pause after which the newest checkpoint is cosigned again, in milliseconds.
     pub recosign: u64,
+    /// A number of this start of the node, by which others tell it from a second node with its keys.
+    pub run: u64,
 }
 
 /// See the module's page.
@@ -234,7 +237,7 @@ impl Driver {
             engine: Engine::new(setup, facts, now),
             origin: parts.origin,
             rules: parts.rules,
-            peers: peers::Peers::new(&set, me, parts.view),
+            peers: peers::Peers::new(&set, me, parts.view, parts.run),
             set,
             me,
             now,

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use markstein_consensus::{AuthorityNumber, Engine, Now};
 use markstein_proto::{AuthoritySet, Hash, Height, LogSize, View};
 
-use super::{Audience, Driver};
+use super::{Audience, Driver, runs::Runs};
 use crate::{
     ledger::{FinalState, State},
     messages::{Heartbeat, Message, POOLED_MAX},
     network_view::{AuthorityView, CatchUp, NetworkView, Snapshot},
-    peer::Peer,
+    peer::{Misbehaviour, Peer},
 };
 
 /// Views ahead of everybody that no honest vote is: more than a node goes through between two heartbeats.
@@ -33,6 +33,7 @@ struct Known {
     skew_ms: i64,
     /// Blocks it was given, and until when it is not given them again.
     told: BTreeMap<Hash, u64>,
+    runs: Runs,
     /// When it was told all that it may have missed.
     told_all: Option<u64>,
 }
@@ -46,10 +47,12 @@ pub(super) struct Peers {
     lost: bool,
     pooled_cursor: u64,
     view: NetworkView,
+    /// Of this node's own start.
+    run: u64,
 }
 
 impl Peers {
-    pub(super) fn new(set: &AuthoritySet, me: Option<u32>, view: NetworkView) -> Self {
+    pub(super) fn new(set: &AuthoritySet, me: Option<u32>, view: NetworkView, run: u64) -> Self {
         let authorities = set.authorities().len();
         let others = (0..authorities as u32).filter(|number| Some(*number) != me);
         Self {
@@ -60,6 +63,7 @@ impl Peers {
             lost: false,
             pooled_cursor: 0,
             view,
+            run,
         }
     }
 
@@ -204,6 +208,10 @@ impl Driver {
         let lags = beat.height < self.state.tip().height
             && known.beat.is_some_and(|before| before.height == beat.height);
         known.beat = Some(beat);
+        if known.runs.is_second(&beat) {
+            let what = "two nodes run with its keys: each of them says what the other does not know";
+            self.outbox.misbehaved(peer, Misbehaviour::excusable("two_nodes", what));
+        }
         if let Some(finalization) = self.engine.finalization().filter(|_| lags) {
             self.outbox.send(peer, Message::Certificate(finalization.get().clone()));
         }
@@ -216,6 +224,7 @@ impl Driver {
             clock: self.now.clock,
             cosigned: self.checkpoints.cosigned(),
             voting: self.engine.is_voting(),
+            run: self.peers.run,
         }
     }
 

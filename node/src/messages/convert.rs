@@ -38,6 +38,7 @@ pub(super) fn encode(message: &Message) -> Vec<u8> {
             clock_ms: beat.clock.0,
             cosigned_size: beat.cosigned.0,
             voting: beat.voting,
+            run: beat.run,
         }),
         Message::AskMemory => Kind::AskMemory(wire::AskMemory {}),
         Message::Memory { finalization, votes } => Kind::Memory(wire::Memory {
@@ -88,6 +89,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Message, DecodeError> {
             clock: TimeMs(beat.clock_ms),
             cosigned: LogSize(beat.cosigned_size),
             voting: beat.voting,
+            run: beat.run,
         }),
         Kind::AskMemory(wire::AskMemory {}) => Message::AskMemory,
         Kind::Memory(wire::Memory { finalization, votes }) => {

@@ -107,6 +107,8 @@ pub struct Heartbeat {
     pub cosigned: LogSize,
     /// Whether it votes now.
     pub voting: bool,
+    /// Drawn at its start.
+    pub run: u64,
 }
 
 /// A part of the chain, verified backwards from its end.

@@ -54,7 +54,12 @@ fn all() -> Vec<Message> {
         Message::Certificate(certificate(Ballot::Finalize(block))),
         Message::Proposal(Box::new(proposal)),
         Message::Cosignature(CosignatureLines { size: LogSize(7), authority: 1, lines: "a\nb\n".into() }),
-        Message::Heartbeat(Heartbeat { height: Height(5), voting: true, ..Heartbeat::default() }),
+        Message::Heartbeat(Heartbeat {
+            height: Height(5),
+            voting: true,
+            run: u64::MAX,
+            ..Heartbeat::default()
+        }),
         Message::AskMemory,
         Message::Memory { finalization: None, votes: Vec::new() },
         Message::Memory {

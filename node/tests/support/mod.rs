@@ -231,6 +231,7 @@ impl Ledger {
             metrics: Arc::new(Metrics::default()),
             timing: Timing::default(),
             recosign: genesis.parameters.recosign_interval_ms,
+            run: 0,
         };
         let driver = Driver::start(parts, Now { tick: 0, clock: TimeMs(now) }).unwrap();
         Self { store, db, clock, trust: TrustRoot::new(genesis), finality, pool, driver, announced, tick: 0 }

@@ -45,7 +45,8 @@ pub(crate) fn catch_up(bench: &mut Bench) -> anyhow::Result<()> {
         ("smallest", SMALLEST_BLOCKS * records / 200_000, SMALLEST),
     ] {
         let time = caught_up(bench, name, blocks, each)?;
-        let figure = format!("catch-up from one node: {} blocks of {} records", grouped(blocks), grouped(each));
+        let figure =
+            format!("catch-up from one node: {} blocks of {} records", grouped(blocks), grouped(each));
         let per_second = rate(blocks * each, time);
         let measured = format!(
             "{} records/s, {} blocks/s, {}",

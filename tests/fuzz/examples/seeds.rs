@@ -203,6 +203,7 @@ impl Said {
                 clock: self.header.time,
                 cosigned: LogSize(8),
                 voting: true,
+                run: 7,
             }),
             Message::AskMemory,
             Message::Memory { finalization: Some(finalization), votes: self.votes.to_vec() },

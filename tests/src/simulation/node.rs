@@ -208,6 +208,7 @@ impl Node {
             metrics: Arc::new(Metrics::default()),
             timing: Timing::default(),
             recosign: genesis.parameters.recosign_interval_ms,
+            run: now << 8 | number as u64, // nobody starts twice in a millisecond
         };
         let at = Now { tick: 0, clock: clock_of(now, self.skew) };
         clock.0.store(at.clock.0, Ordering::Relaxed);
