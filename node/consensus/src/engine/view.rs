@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use markstein_proto::{Hash, View, consensus::CheckedCertificate};
 
 use super::Engine;
-use crate::{AuthorityNumber, Message, leader, mutant::Mutant};
+use crate::{AuthorityNumber, Effect, Message, Recipient, Send, leader, mutant::Mutant};
+
+/// An authority that was not heard for so many first timeouts is told all again when it is heard: more than lies between
+/// two heartbeats.
+const SILENT_TIMEOUTS: u64 = 2;
 
 /// Newest nullifications said again at once while stuck; with them goes another as large part of the older ones, in
 /// turn, so that every gap closes.
@@ -104,7 +108,8 @@ impl Engine {
             && at <= tick
         {
             self.timers.resend = Some((tick + pause, (pause * 2).min(self.timing.view_timeout_max)));
-            self.say_again();
+            self.rounds += 1;
+            self.say_again(Recipient::All);
         }
     }
 
@@ -142,7 +147,7 @@ impl Engine {
 
     /// Says everything again that a peer may need to leave this view or to follow into it: the newest finalization,
     /// the certificates since, own votes that no certificate contains yet, and the leader's own proposal.
-    fn say_again(&mut self) {
+    fn say_again(&mut self, to: Recipient) {
         let certificate = |c: &CheckedCertificate| Message::Certificate(c.clone());
         let mut messages: Vec<Message> = self.finalization.iter().map(certificate).collect();
         let due = self.nullifications_due();
@@ -157,13 +162,25 @@ impl Engine {
                 messages.extend(proposal.map(|p| Message::Proposal(Box::new(p))));
             }
         }
-        self.rounds += 1;
         if self.breaks(Mutant::NoCertificateGossip) {
             messages.retain(|message| !matches!(message, Message::Certificate(_)));
         } else if self.breaks(Mutant::NoResend) {
             messages.clear();
         }
-        messages.into_iter().for_each(|message| self.broadcast(message));
+        let sends = messages.into_iter().map(|message| Effect::Send(Send { to, message }));
+        self.effects.extend(sends);
+    }
+
+    /// Notes that an authority was heard. One that was silent, and so may have heard nothing either, is told at once what
+    /// it may lack: the pause until all is said again has grown while nothing moved.
+    pub(super) fn hear(&mut self, from: AuthorityNumber) {
+        let (tick, silence) = (self.now.tick, SILENT_TIMEOUTS * self.timing.view_timeout);
+        let Some(heard) = self.heard.get_mut(from.0 as usize) else { return };
+        let was_silent = tick >= heard.saturating_add(silence);
+        *heard = tick;
+        if was_silent && from != self.me && self.timers.resend.is_some() {
+            self.say_again(Recipient::One(from));
+        }
     }
 
     /// Views whose nullification is said again this time.

@@ -14,12 +14,6 @@ use crate::{
 const TOLD_MAX: usize = 64;
 
 impl Engine {
-    pub(super) fn hear(&mut self, from: AuthorityNumber) {
-        if let Some(heard) = self.heard.get_mut(from.0 as usize) {
-            *heard = self.now.tick;
-        }
-    }
-
     pub(super) fn on_vote(&mut self, from: AuthorityNumber, vote: &CheckedVote) {
         let view = vote.subject().view;
         self.hear(from);
@@ -250,10 +244,6 @@ impl Engine {
         facts.retain(|fact| !lost(fact));
         self.effects.push_back(Effect::Commit { facts, then: vec![Send { to: Recipient::All, message }] });
         self.count(vote);
-    }
-
-    pub(super) fn broadcast(&mut self, message: Message) {
-        self.effects.push_back(Effect::Send(Send { to: Recipient::All, message }));
     }
 
     /// Answers a message at or below the final view with the newest finalization, once a while for each sender.

@@ -1,6 +1,6 @@
 //! Rule 3: timeouts, re-sends, silent leaders and idle views.
 
-use markstein_consensus::{AuthorityNumber, Effect, Input, Message};
+use markstein_consensus::{AuthorityNumber, Effect, Input, Message, Recipient, Send};
 
 use super::dsl::*;
 
@@ -35,9 +35,30 @@ fn it_nullifies_on_timeout_and_says_it_again_ever_more_rarely() {
         assert_eq!(d.at(at), vec![own.clone()]);
     }
     let null = nullified([A, B, D], 1);
+    [A, B].into_iter().for_each(|from| drop(d.take(Input::Heard(AuthorityNumber(from)))));
     assert_eq!(d.vote(nullify(A, 1)), vec![]);
     assert_eq!(d.vote(nullify(B, 1)), vec![records(&null), gossips(&null)]);
     assert_eq!((d.view(), d.engine.next_tick()), (2, Some(at + 2000)), "one view since the final one");
+}
+
+#[test]
+fn while_stuck_an_authority_that_was_silent_is_told_at_once_what_it_may_lack() {
+    let mut d = authority(D);
+    d.take(Input::Pool(true));
+    d.at(1000);
+    let heard = |d: &mut Probe, from: u32, tick: u64| {
+        d.tick = tick;
+        d.take(Input::Heard(AuthorityNumber(from)))
+    };
+    let to_b = Send { to: Recipient::One(AuthorityNumber(B)), message: Message::Vote(nullify(D, 1)) };
+    assert_eq!(heard(&mut d, A, 1999), vec![], "not silent for long");
+    d.at(2000);
+    assert_eq!(heard(&mut d, B, 2000), vec![Effect::Send(to_b.clone())]);
+    assert_eq!(heard(&mut d, B, 2001), vec![], "once");
+    assert_eq!(heard(&mut d, B, 2900), vec![], "heartbeats come in time");
+    assert_eq!(d.engine.next_tick(), Some(4000), "all the others when it is due");
+    let mut calm = authority(D);
+    assert_eq!(heard(&mut calm, B, 60_000), vec![], "with nothing to say again");
 }
 
 #[test]

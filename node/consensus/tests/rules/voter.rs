@@ -177,6 +177,7 @@ fn batches_that_nobody_has_hold_nobody_up() {
     assert_eq!(d.take(Input::Checked(id(&one), Verdict::Missing)), vec![Effect::Fetch(id(&one))]);
     assert_eq!(d.fetched(A, &one), vec![]);
     d.at(16_000);
+    d.take(Input::Heard(AuthorityNumber(A)));
     assert_eq!(d.fetched(A, &one), vec![Effect::Check(id(&one))], "it may have had no time");
 }
 
