@@ -9,49 +9,45 @@ use std::{
 
 use futures::{FutureExt, StreamExt};
 use libp2p::{
-    PeerId, Swarm,
-    gossipsub::{self, MessageAcceptance, MessageId},
-    ping,
-    swarm::{ConnectionId, SwarmEvent, dial_opts::DialOpts},
+    PeerId, Swarm, gossipsub, ping,
+    swarm::{
+        ConnectionId, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
 };
 use tokio::task::{JoinError, JoinSet};
 
 use super::{
-    GossipVerdict, Inbox, NetworkError, Shared,
+    Inbox, NetworkError, Shared,
     dial::{self, Dial},
     gossip::Publisher,
     lanes::{Lane, LaneEvent},
-    limits::{BLOCKED_FOR, FLUSH_TIMEOUT, LogGate, VERDICT_BYTES_MAX, VERDICTS_MAX},
+    limits::{BLOCKED_FOR, FLUSH_TIMEOUT, LogGate},
     links::{Link, Links},
     peers::Record,
+    silence::Watch,
     streams::{self, Ended, StreamEnd},
     swarm::{Behaviour, BehaviourEvent, is_elder, multiaddr, readable},
+    verdicts::Verdict,
 };
 use crate::{messages::Class, peer::Misbehaviour, shutdown::StopSignal};
 
 /// The actor's state.
 pub(super) struct Actor {
-    swarm: Swarm<Behaviour>,
-    shared: Arc<Shared>,
-    inbox: Arc<dyn Inbox>,
+    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) inbox: Arc<dyn Inbox>,
     /// In the order of the peers.
-    links: Vec<Links>,
-    publisher: Publisher,
-    resolving: JoinSet<(usize, Result<Vec<SocketAddr>, String>)>,
-    streams: JoinSet<StreamEnd>,
-    verdicts: JoinSet<Verdict>,
+    pub(super) links: Vec<Links>,
+    pub(super) publisher: Publisher,
+    pub(super) resolving: JoinSet<(usize, Result<Vec<SocketAddr>, String>)>,
+    pub(super) streams: JoinSet<StreamEnd>,
+    pub(super) verdicts: JoinSet<Verdict>,
     /// Batches whose verdict is awaited, and their bytes, for each peer.
-    judged: Vec<(usize, usize)>,
-    log_strangers: LogGate,
-    log_listener: LogGate,
-}
-
-/// What the inbox says of a batch.
-struct Verdict {
-    number: usize,
-    bytes: usize,
-    id: MessageId,
-    verdict: GossipVerdict,
+    pub(super) judged: Vec<(usize, usize)>,
+    pub(super) watch: Watch,
+    pub(super) log_strangers: LogGate,
+    pub(super) log_listener: LogGate,
 }
 
 impl Actor {
@@ -75,6 +71,7 @@ impl Actor {
             streams: JoinSet::new(),
             verdicts: JoinSet::new(),
             judged,
+            watch: Watch::new(now),
             log_strangers: LogGate::default(),
             log_listener: LogGate::default(),
         }
@@ -109,10 +106,12 @@ impl Actor {
 
     fn next_due(&self) -> Option<Instant> {
         let publish = self.publisher.next(&self.shared.outbox, Instant::now());
-        self.links.iter().filter_map(Links::due).chain(publish).min()
+        let look = self.links.iter().any(|links| links.connected).then(|| self.watch.due());
+        self.links.iter().filter_map(Links::due).chain(publish).chain(look).min()
     }
 
     fn do_what_is_due(&mut self, now: Instant) {
+        self.look_for_silence(now);
         for number in 0..self.links.len() {
             if self.links[number].due().is_some_and(|at| at <= now) {
                 self.dial_or_unblock(number, now);
@@ -135,7 +134,8 @@ impl Actor {
     fn on_resolved(&mut self, resolved: Option<(usize, Result<Vec<SocketAddr>, String>)>) {
         let Some((number, found)) = resolved else { return };
         let links = &mut self.links[number];
-        if !links.is_empty() || links.blocked_until.is_some() {
+        let may_be_dead = links.is_empty() || links.is_silent(Instant::now(), self.watch.awake());
+        if !may_be_dead || links.blocked_until.is_some() {
             links.dial.rest();
             return;
         }
@@ -149,6 +149,7 @@ impl Actor {
             // would open one connection with two beginnings.
             let options = DialOpts::peer_id(self.shared.peers.all()[number].id)
                 .addresses(addresses)
+                .condition(PeerCondition::NotDialing) // there may be a connection on which nothing is heard
                 .allocate_new_port()
                 .build();
             links.dial.dialling(options.connection_id());
@@ -224,6 +225,12 @@ impl Actor {
             }
             // Who does not answer pings at all is no node of ours; to close its connection would be to dial for ever.
             BehaviourEvent::Ping(ping::Event { result: Err(ping::Failure::Unsupported), .. }) => {}
+            BehaviourEvent::Ping(ping::Event { peer, connection, result: Ok(_) }) => {
+                let number = self.shared.peers.number(&peer);
+                if let Some(link) = number.and_then(|number| self.links[number].find(connection)) {
+                    link.ear.hear(Instant::now());
+                }
+            }
             BehaviourEvent::Ping(ping::Event { connection, result: Err(error), .. }) => {
                 tracing::debug!(%connection, %error, "a ping had no answer");
                 self.swarm.close_connection(connection);
@@ -359,7 +366,7 @@ impl Actor {
             for (class, stream) in link.kept() {
                 let connection = link.id;
                 let record = Arc::clone(&self.shared.peers.all()[number]);
-                let reading = streams::read(record, class, stream, Arc::clone(&self.inbox));
+                let reading = streams::read(record, class, stream, link.ear.clone(), Arc::clone(&self.inbox));
                 let end = move |why| StreamEnd { number, connection, why };
                 link.read_by(class, self.streams.spawn(reading.map(end)));
             }
@@ -394,7 +401,7 @@ impl Actor {
     }
 
     /// Closes all connections of a peer and takes none for a while.
-    fn block(&mut self, number: usize) {
+    pub(super) fn block(&mut self, number: usize) {
         let (links, record, now) =
             (&mut self.links[number], &self.shared.peers.all()[number], Instant::now());
         links.stop_reading();
@@ -404,48 +411,6 @@ impl Actor {
             let (peer, name, seconds) = (record.peer, &record.name, BLOCKED_FOR.as_secs());
             tracing::warn!(%peer, name, seconds, times, "a peer is blocked for a while");
         }
-    }
-
-    fn on_batch(&mut self, from: PeerId, id: MessageId, data: Vec<u8>) {
-        let Some(number) = self.shared.peers.number(&from) else {
-            self.report(&id, &from, MessageAcceptance::Ignore);
-            return;
-        };
-        let record = &self.shared.peers.all()[number];
-        record.traffic.batch();
-        let (batches, bytes) = &mut self.judged[number];
-        if !record.may_gossip() || *batches >= VERDICTS_MAX || *bytes + data.len() > VERDICT_BYTES_MAX {
-            record.traffic.dropped(1);
-            self.report(&id, &from, MessageAcceptance::Ignore);
-            return;
-        }
-        *batches += 1;
-        *bytes += data.len();
-        let bytes = data.len();
-        let judging = self.inbox.batch(record.peer, data.into());
-        self.verdicts.spawn(judging.map(move |verdict| Verdict { number, bytes, id, verdict }));
-    }
-
-    fn on_verdict(&mut self, verdict: Option<Verdict>) {
-        let Some(Verdict { number, bytes, id, verdict }) = verdict else { return };
-        self.judged[number].0 -= 1;
-        self.judged[number].1 -= bytes;
-        let record = Arc::clone(&self.shared.peers.all()[number]);
-        let acceptance = match verdict {
-            GossipVerdict::Accept => MessageAcceptance::Accept,
-            GossipVerdict::Ignore => MessageAcceptance::Ignore,
-            GossipVerdict::Reject(misbehaviour) => {
-                if record.misbehaved(misbehaviour) {
-                    self.block(number);
-                }
-                MessageAcceptance::Reject
-            }
-        };
-        self.report(&id, &record.id, acceptance);
-    }
-
-    fn report(&mut self, id: &MessageId, from: &PeerId, acceptance: MessageAcceptance) {
-        self.swarm.behaviour_mut().gossipsub.report_message_validation_result(id, from, acceptance);
     }
 
     /// Writes what waits, closes the connections, and tells the inbox.

@@ -10,15 +10,19 @@ use libp2p::swarm::ConnectionId;
 
 use super::{
     PeerAddress,
-    limits::{ADDRESSES_MAX, BACKOFF_MAX, BACKOFF_MIN, LogGate, RESOLVE_TIMEOUT},
+    limits::{
+        ADDRESSES_MAX, BACKOFF_LIVELY_MAX, BACKOFF_MAX, BACKOFF_MIN, LIVELY_FOR, LogGate, RESOLVE_TIMEOUT,
+    },
 };
 use crate::server::read_address_file;
 
-/// The dialling of one peer: for ever, with growing pauses, while there is no connection.
+/// The dialling of one peer: for ever, with growing pauses, while there is no connection or nothing is heard on it.
 #[derive(Debug)]
 pub(super) struct Dial {
     address: Option<PeerAddress>,
     failures: u32,
+    /// Until then pauses stay short: there was a good connection not long ago.
+    lively_until: Instant,
     stage: Stage,
     log: LogGate,
 }
@@ -37,7 +41,7 @@ impl Dial {
     /// Due at once, where there is an address.
     pub(super) fn new(address: Option<PeerAddress>, now: Instant) -> Self {
         let stage = if address.is_some() { Stage::Due(now) } else { Stage::Idle };
-        Self { address, failures: 0, stage, log: LogGate::default() }
+        Self { address, failures: 0, lively_until: now, stage, log: LogGate::default() }
     }
 
     /// When the next dial is due.
@@ -79,10 +83,22 @@ impl Dial {
         self.failures = 0;
     }
 
+    /// There is a connection, and nothing is heard on it: another one is tried, unless one is being tried already.
+    /// Tells whether that is news.
+    pub(super) fn doubt(&mut self, now: Instant) -> bool {
+        let news = self.address.is_some() && self.stage == Stage::Idle;
+        if news {
+            self.lively_until = now + LIVELY_FOR;
+            self.stage = Stage::Due(now);
+        }
+        news
+    }
+
     /// There is no connection any more.
     pub(super) fn lost(&mut self, was_good: bool, now: Instant) {
         if was_good {
             self.failures = 0;
+            self.lively_until = now + LIVELY_FOR;
         }
         if self.stage == Stage::Idle {
             self.failed(now);
@@ -95,7 +111,8 @@ impl Dial {
             self.stage = Stage::Idle;
             return;
         }
-        self.stage = Stage::Due(now + pause(self.failures, random()));
+        let longest = if now < self.lively_until { BACKOFF_LIVELY_MAX } else { BACKOFF_MAX };
+        self.stage = Stage::Due(now + pause(self.failures, random()).min(longest));
         self.failures = self.failures.saturating_add(1);
     }
 
@@ -196,6 +213,38 @@ mod tests {
         dial.good();
         dial.lost(true, now);
         assert!(dial.due().unwrap() <= now + BACKOFF_MIN * 2);
+    }
+
+    #[test]
+    fn a_peer_that_was_there_not_long_ago_is_dialled_at_short_pauses() {
+        let now = Instant::now();
+        let mut dial = Dial::new(host(), now);
+        dial.rest();
+        dial.lost(true, now);
+        let mut fail_often = |now: Instant| {
+            for _ in 0..20 {
+                dial.failed(now);
+            }
+            dial.due().unwrap() - now
+        };
+        assert_eq!(fail_often(now), BACKOFF_LIVELY_MAX);
+        assert!(fail_often(now + LIVELY_FOR) >= BACKOFF_MAX / 2);
+    }
+
+    #[test]
+    fn a_silent_peer_is_dialled_once_beside_the_connection_there_is() {
+        let now = Instant::now();
+        let mut dial = Dial::new(host(), now);
+        dial.rest();
+        assert!(dial.doubt(now) && !dial.doubt(now));
+        assert!(dial.begin(now).is_some());
+        assert!(!dial.doubt(now), "it is being dialled");
+        dial.dialling(ConnectionId::new_unchecked(7));
+        dial.failed(now);
+        assert!(!dial.doubt(now), "it has its pause");
+        assert!(dial.due().unwrap() > now);
+        let mut unknown = Dial::new(None, now);
+        assert!(!unknown.doubt(now));
     }
 
     #[test]

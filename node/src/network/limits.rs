@@ -65,6 +65,18 @@ pub(super) const COMINGS_BURST: u32 = 20;
 pub(super) const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// Longest pause between two dials of a peer.
 pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(3);
+/// Longest pause for [`LIVELY_FOR`] after a connection that was good: the peer is likely to come back.
+pub(super) const BACKOFF_LIVELY_MAX: Duration = Duration::from_millis(500);
+/// See [`BACKOFF_LIVELY_MAX`].
+pub(super) const LIVELY_FOR: Duration = Duration::from_secs(600);
+/// A connected peer of which nothing comes for this long is dialled beside the connections there are: three times what
+/// lies between two heartbeats. Packets that were lost are sent again by TCP after pauses that double, so a new connection
+/// is up long before an old one speaks again.
+pub(super) const SILENT_AFTER: Duration = Duration::from_secs(3);
+/// A connection younger than this is not doubted: so a peer that is slow is not dialled over and over.
+pub(super) const DOUBTED_AFTER: Duration = Duration::from_secs(5);
+/// Pause between two looks at who is silent.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Time for a name to be resolved or an address file to be read.
 pub(super) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Addresses of one name that are tried.
@@ -80,10 +92,10 @@ pub(super) const PENDING_MAX: usize = 256;
 /// Those from one address.
 pub(super) const PENDING_PER_ADDRESS_MAX: usize = 16;
 
-/// A ping's distance from the last one.
-pub(super) const PING_INTERVAL: Duration = Duration::from_secs(15);
-/// A connection whose ping has no answer for this long is closed.
-pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// A ping's distance from the last one: below [`SILENT_AFTER`], so a peer whose driver is busy is not taken for silent.
+pub(super) const PING_INTERVAL: Duration = Duration::from_secs(2);
+/// A connection whose ping has no answer for this long is closed. Long, since a ping waits behind what is on its way.
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time for the writers to empty their queues at a stop.
 pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 

@@ -2,7 +2,8 @@
 //!
 //! Two nodes may dial each other at once, and a node that was cut off may come back while its old connection still
 //! looks alive. All connections are read from; the newest one with streams is written to; and of the two sides only
-//! one, the elder, closes those that are older than it. So the two never close each other's.
+//! one, the elder, closes those that are older than it. So the two never close each other's. An older one on which
+//! nothing is heard any more is closed by either: nobody writes to it, or heartbeats would come.
 
 use std::time::Instant;
 
@@ -11,7 +12,8 @@ use tokio::task::AbortHandle;
 
 use super::{
     dial::Dial,
-    limits::{COMINGS_BURST, COMINGS_PER_SECOND, LogGate, TokenBucket},
+    ear::Ear,
+    limits::{COMINGS_BURST, COMINGS_PER_SECOND, DOUBTED_AFTER, LogGate, SILENT_AFTER, TokenBucket},
 };
 use crate::messages::Class;
 
@@ -22,6 +24,7 @@ pub(super) struct Link {
     pub(super) address: String,
     /// This node's urgent stream is open: the peer belongs to this ledger.
     pub(super) ready: bool,
+    pub(super) ear: Ear,
     /// The peer's streams, until there is somebody who may be told what they say.
     waiting: [Option<Stream>; 2],
     readers: [Option<AbortHandle>; 2],
@@ -45,7 +48,15 @@ pub(super) struct Links {
 
 impl Link {
     pub(super) fn new(id: ConnectionId, address: String) -> Self {
-        Self { id, address, ready: false, waiting: [None, None], readers: [None, None], writers: Vec::new() }
+        Self {
+            id,
+            address,
+            ready: false,
+            ear: Ear::new(Instant::now()),
+            waiting: [None, None],
+            readers: [None, None],
+            writers: Vec::new(),
+        }
     }
 
     /// Keeps a stream of the peer for later; it replaces an earlier one.
@@ -151,6 +162,24 @@ impl Links {
         self.links.iter().map(|link| link.id).take_while(|id| *id != current.id).collect()
     }
 
+    /// Whether nothing was heard for long on any of its connections, none of which is new. What came, or could not, before
+    /// `awake` says nothing: this node itself stood still.
+    pub(super) fn is_silent(&self, now: Instant, awake: Instant) -> bool {
+        let doubted = |link: &Link| {
+            is_silent(link, now, awake)
+                && now.saturating_duration_since(link.ear.began().max(awake)) >= DOUBTED_AFTER
+        };
+        self.connected && self.blocked_until.is_none() && self.links.iter().all(doubted)
+    }
+
+    /// Those that came before the one that is written to, on which nothing was heard for long while it is heard.
+    pub(super) fn dead(&self, now: Instant, awake: Instant) -> Vec<ConnectionId> {
+        let alive = self.written_to().is_some_and(|link| !is_silent(link, now, awake));
+        let superseded = if alive { self.superseded() } else { Vec::new() };
+        let links = self.links.iter().filter(|link| superseded.contains(&link.id));
+        links.filter(|link| is_silent(link, now, awake)).map(|link| link.id).collect()
+    }
+
     /// Whether something is to be done at a time, and when.
     pub(super) fn due(&self) -> Option<Instant> {
         match self.blocked_until {
@@ -160,9 +189,15 @@ impl Links {
     }
 }
 
+fn is_silent(link: &Link, now: Instant, awake: Instant) -> bool {
+    now.saturating_duration_since(link.ear.heard(now).max(awake)) >= SILENT_AFTER
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn id(number: usize) -> ConnectionId {
@@ -188,6 +223,35 @@ mod tests {
         links.find(id(2)).unwrap().ready = true;
         assert_eq!(links.written_to().unwrap().id, id(2));
         assert_eq!(links.superseded(), [id(1)], "the third may still become ready");
+    }
+
+    #[test]
+    fn a_peer_is_silent_where_none_of_its_connections_is_heard_for_long_and_none_is_new() {
+        let (mut links, began) = (links(), Instant::now());
+        let at = |ms: u64| began + Duration::from_millis(ms);
+        links.connected = true;
+        assert!(!links.is_silent(at(4_900), began), "they are new");
+        assert!(links.is_silent(at(5_100), began));
+        assert!(!links.is_silent(at(5_100), at(5_000)), "this node stood still itself");
+        links.find(id(2)).unwrap().ear.hear(at(4_000));
+        assert!(!links.is_silent(at(6_900), began));
+        assert!(links.is_silent(at(7_100), began));
+        links.blocked_until = Some(at(9_000));
+        assert!(!links.is_silent(at(7_100), began), "it is kept out");
+    }
+
+    #[test]
+    fn an_older_connection_is_dead_where_only_the_newer_one_is_heard() {
+        let (mut links, began) = (links(), Instant::now());
+        let at = |ms: u64| began + Duration::from_millis(ms);
+        links.find(id(1)).unwrap().ready = true;
+        links.find(id(2)).unwrap().ready = true;
+        assert!(links.dead(at(4_000), began).is_empty(), "neither is heard");
+        links.find(id(2)).unwrap().ear.hear(at(3_000));
+        assert_eq!(links.dead(at(4_000), began), [id(1)]);
+        assert!(links.dead(at(4_000), at(2_000)).is_empty(), "this node stood still itself");
+        links.find(id(1)).unwrap().ear.hear(at(3_500));
+        assert!(links.dead(at(4_000), began).is_empty(), "the peer writes to it still");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod actor;
 mod conduct;
 mod dial;
 mod doors;
+mod ear;
 mod frame;
 mod gossip;
 mod lanes;
@@ -20,9 +21,11 @@ mod limits;
 mod links;
 mod peers;
 mod queue;
+mod silence;
 mod start;
 mod streams;
 mod swarm;
+mod verdicts;
 
 use std::{
     fmt, io,

@@ -8,6 +8,7 @@ use libp2p::swarm::ConnectionId;
 
 use super::{
     Inbox,
+    ear::{Ear, Listening},
     frame::{self, FrameError, HEAD},
     peers::Record,
 };
@@ -49,8 +50,10 @@ pub(super) async fn read<S: AsyncRead + Unpin>(
     record: Arc<Record>,
     class: Class,
     stream: S,
+    ear: Ear,
     inbox: Arc<dyn Inbox>,
 ) -> Ended {
+    let stream = Listening::new(stream, ear.clone());
     let mut stream = BufReader::with_capacity(READ_BUFFER, stream);
     loop {
         let bytes = match frame::read(&mut stream).await {
@@ -62,6 +65,7 @@ pub(super) async fn read<S: AsyncRead + Unpin>(
                 return Ended::Misbehaviour;
             }
         };
+        let _held_up = ear.hold_up();
         record.traffic.received(HEAD + bytes.len());
         wait(&record, record.pace_bytes(HEAD + bytes.len())).await;
         let message = match Message::decode(&bytes) {

@@ -7,4 +7,5 @@ mod messages;
 mod pressure;
 mod raw;
 mod reconnect;
+mod silence;
 mod support;
