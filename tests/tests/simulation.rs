@@ -1,7 +1,7 @@
 //! The simulation over many seeds. One of them again, or more of them: `cargo sim --help`.
 
 use markstein_tests::simulation::{
-    STORM, catch_up, each_seed, four_with_crashes, four_with_one_silent, four_with_twins,
+    Mended, STORM, catch_up, damage, each_seed, four_with_crashes, four_with_one_silent, four_with_twins,
     names_every_traitor, outage, restored_copy, seven_with_twins, storm, storm_with_traitors,
 };
 
@@ -82,4 +82,15 @@ fn twins_of_one_of_four_change_nothing() {
 #[test]
 fn twins_of_two_of_seven_change_nothing() {
     each_seed("twins_of_two_of_seven_change_nothing", 25, |seed| drop(seven_with_twins(seed)));
+}
+
+#[test]
+fn a_damaged_node_is_repaired_and_votes_only_where_it_remembers() {
+    let mut all = Vec::new();
+    each_seed("a_damaged_node_is_repaired_and_votes_only_where_it_remembers", 24, |seed| {
+        all.push(damage(seed, if seed.is_multiple_of(3) { 7 } else { 4 }));
+    });
+    let some = |is: fn(&Mended) -> bool| all.iter().any(is);
+    assert!(some(|one| one.met) && some(|one| one.refused), "damage is met at work, and at a start");
+    assert!(some(|one| one.kept) && some(|one| one.table == Some("journal")), "journals are kept, and lost");
 }

@@ -111,6 +111,9 @@ impl Cluster {
         let (Some(live), one) = (&self.nodes[node].live, &self.clients.submissions[number]) else {
             return false;
         };
+        if self.nodes[node].disk.harm().is_some() {
+            return false;
+        }
         let snapshot = live.finality.snapshot().unwrap();
         let receipts = match batch_receipts(&snapshot.view, snapshot.checkpoint.as_deref(), &one.id) {
             Ok(receipts) => receipts,

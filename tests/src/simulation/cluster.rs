@@ -64,6 +64,8 @@ pub struct Cluster {
     pub named: BTreeMap<(usize, &'static str), u64>,
     /// Nodes that never run.
     pub absent: BTreeSet<usize>,
+    /// Nodes whose disk is damaged, and that stopped because of it.
+    pub broken: BTreeSet<usize>,
     /// Nodes of which nothing is demanded at the end.
     pub excused: BTreeSet<usize>,
     /// Nodes whose clocks are beyond all bounds, or were.
@@ -95,6 +97,7 @@ impl Cluster {
             traitors: BTreeMap::new(),
             named: BTreeMap::new(),
             absent: BTreeSet::new(),
+            broken: BTreeSet::new(),
             excused: BTreeSet::new(),
             mistimed: Vec::new(),
             healed: false,
@@ -181,7 +184,8 @@ impl Cluster {
     }
 
     pub fn start(&mut self, node: usize) {
-        if self.nodes[node].live.is_some() || self.absent.contains(&node) {
+        let is_out = self.absent.contains(&node) || self.broken.contains(&node);
+        if self.nodes[node].live.is_some() || is_out || !self.is_startable(node) {
             return;
         }
         let started = self.nodes[node].start(&self.world, node, self.now);
@@ -206,6 +210,9 @@ impl Cluster {
     /// then be lost, but for the first `sent` things.
     fn survives(&mut self, node: usize, result: Result<(), DriverError>, sent: usize) -> bool {
         let Err(error) = result else { return true };
+        if self.is_broken_by(node, &error) {
+            return false;
+        }
         let is_disk = matches!(error, DriverError::Storage(_) | DriverError::Pool(PoolFailure::Storage(_)));
         let told = self.nodes[node].disk.has_failed() && is_disk;
         assert!(told, "node {node} ends: {error}, after {sent} messages");
@@ -234,7 +241,9 @@ impl Cluster {
 
     /// Checks what must always hold, on what this node has now.
     fn look(&mut self, node: usize) {
-        if let Some(live) = &self.nodes[node].live {
+        // What is damaged can be read by nobody, and what matters of it is what the node says.
+        let is_whole = self.nodes[node].disk.harm().is_none();
+        if let Some(live) = self.nodes[node].live.as_ref().filter(|_| is_whole) {
             self.watch.look(node, live, &self.clients, self.now);
             if !self.excused.contains(&node) {
                 self.watch.progress.look(node, live, self.now);
@@ -337,7 +346,13 @@ impl Cluster {
             Ok(message) => self.overheard(to, message),
             Err(error) => return self.accuse(to, from, &Misbehaviour::new("undecodable", error)),
         };
-        let answers = answer(&live.db, &live.pool, &message).expect("reads do not fail here");
+        let answers = match answer(&live.db, &live.pool, &message) {
+            Ok(answers) => answers,
+            Err(error) => {
+                self.survives(to, Err(DriverError::Storage(error)), 0);
+                return;
+            }
+        };
         let checked = live.inspector.inspect(peer, message);
         for answer in answers.into_iter().flatten() {
             self.send(to, &[from], &answer);
@@ -422,7 +437,7 @@ impl Cluster {
         self.remind_twins();
         (0..self.nodes.len()).for_each(|node| self.relink(node));
         for (number, node) in self.nodes.iter().enumerate() {
-            if let Some(live) = &node.live {
+            if let Some(live) = node.live.as_ref().filter(|_| node.disk.harm().is_none()) {
                 self.watch.look_closely(number, live, &self.clients);
             }
         }

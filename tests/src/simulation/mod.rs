@@ -7,9 +7,11 @@
 
 mod clients;
 mod cluster;
+mod damage;
 mod demands;
 mod disk;
 mod faults;
+mod folder;
 mod invariants;
 mod network;
 mod node;
@@ -19,6 +21,7 @@ mod support;
 mod traitors;
 mod variant;
 
+pub use damage::{Mended, damage};
 pub use scenarios::{
     Outcome, STORM, catch_up, each_seed, names_every_traitor, outage, restored_copy, storm,
     storm_with_traitors,

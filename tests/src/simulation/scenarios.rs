@@ -128,8 +128,8 @@ pub(super) fn betray(cluster: &mut Cluster, node: usize, traitor: Box<dyn Traito
     }
     let skew = traitor.skew(&mut cluster.random);
     cluster.nodes[node].skew += skew;
-    if skew != 0 {
-        cluster.excused.insert(node); // cosignatures of the others are of its future: it has no checkpoint
+    if !traitor.follows() {
+        cluster.excused.insert(node);
     }
     cluster.traitors.insert(node, traitor);
     if let Peer::Authority(number) = cluster.world.peer(node) {

@@ -19,9 +19,9 @@ pub fn four_with_crashes(seed: u64) -> Outcome {
 pub fn four_with_one_silent(seed: u64) -> Outcome {
     storm(seed, 4, |cluster| {
         let node = cluster.random.below(4) as usize;
-        cluster.excused.insert(node);
         if cluster.chance(50) {
             cluster.absent.insert(node);
+            cluster.excused.insert(node);
         } else {
             betray(cluster, node, Box::new(Mute));
         }

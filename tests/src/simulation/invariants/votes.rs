@@ -45,6 +45,11 @@ impl Votes {
         newest
     }
 
+    /// This authority's journal is lost: it says nothing new ever again.
+    pub fn silence(&mut self, authority: u32) {
+        self.forgot.insert(authority, u64::MAX);
+    }
+
     fn vote(&mut self, node: usize, vote: &Vote) {
         assert_eq!(vote.signer as usize, node, "node {node} passes on a vote of another");
         self.cast(vote.signer, vote.subject);

@@ -15,6 +15,11 @@ impl Traitor for Mistimed {
         &["dated_ahead", "cosignature_ahead"]
     }
 
+    /// Cosignatures of the others are of its future, and it gets no checkpoint.
+    fn follows(&self) -> bool {
+        false
+    }
+
     fn skew(&self, random: &mut Random) -> i64 {
         let hours = HOUR as i64 + random.below(9 * HOUR) as i64;
         if random.below(2) == 0 { hours } else { -hours }

@@ -59,6 +59,11 @@ pub trait Traitor {
         true
     }
 
+    /// Whether its own node comes to where the others are.
+    fn follows(&self) -> bool {
+        true
+    }
+
     /// How far its clock is off.
     fn skew(&self, _: &mut Random) -> i64 {
         0

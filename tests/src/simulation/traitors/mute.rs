@@ -15,6 +15,10 @@ impl Traitor for Mute {
         &[]
     }
 
+    fn follows(&self) -> bool {
+        false
+    }
+
     fn say(&mut self, _: &mut Lie<'_>, _: usize, _: &Message) -> Vec<Vec<u8>> {
         Vec::new()
     }

@@ -16,6 +16,11 @@ impl Traitor for SilentLeader {
         &[]
     }
 
+    /// It may come to rest in a view that it leads, and asks for nothing then.
+    fn follows(&self) -> bool {
+        false
+    }
+
     fn say(&mut self, lie: &mut Lie<'_>, _: usize, message: &Message) -> Vec<Vec<u8>> {
         let leader = lie.view.checked_sub(1).map(|turn| turn % lie.world.n as u64);
         if leader == Some(lie.me as u64) { Vec::new() } else { vec![message.encode()] }

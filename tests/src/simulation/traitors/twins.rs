@@ -31,6 +31,10 @@ impl Traitor for Twin {
     fn kinds(&self) -> &'static [&'static str] {
         &[]
     }
+
+    fn follows(&self) -> bool {
+        false
+    }
 }
 
 impl Cluster {
@@ -43,7 +47,6 @@ impl Cluster {
         self.watch.admit_node();
         for node in [authority, twin] {
             betray(self, node, Box::new(Twin));
-            self.excused.insert(node);
         }
         self.deal_twins();
     }
