@@ -170,7 +170,7 @@ impl Parts {
         metrics.tip(state.tip().height.0, state.tip().size.0, state.tip().time.0);
         let rules = Rules::new(genesis);
         let stop_waiting = StopSignal::new();
-        let checkpoint = counted_checkpoint(folder.db(), &state, &genesis.origin)?;
+        let checkpoint = counted_checkpoint(folder.db(), &state, &genesis.origin, rules.verified())?;
         let (publisher, finality) = finality(state.clone(), checkpoint, stop_waiting.clone());
         let (mailbox, events) = mailbox();
         let link: Link = Arc::new(OnceLock::new());
@@ -351,7 +351,7 @@ fn hands(
         (NodeKeys::Authority(keys), Some(number)) => {
             let set = &genesis.authorities;
             let cosigner = Cosigner::new(&genesis.origin, set, number, keys.cosigner, keys.log);
-            (Some(Hands { number, consensus: keys.consensus, cosigner }), keys.network)
+            (Some(Hands { number, consensus: Box::new(keys.consensus), cosigner }), keys.network)
         }
         (NodeKeys::Authority(keys), None) => (None, keys.network),
         (NodeKeys::Observer { network }, _) => (None, network),

@@ -112,7 +112,7 @@ impl Node {
     }
 
     fn counted(&self) -> Option<CountedCheckpoint> {
-        counted_checkpoint(&self.db, &self.state, &self.genesis.origin).unwrap()
+        counted_checkpoint(&self.db, &self.state, &self.genesis.origin, &Verified::default()).unwrap()
     }
 
     fn prune(&self, below: LogSize) {
@@ -433,7 +433,7 @@ fn a_start_takes_up_the_checkpoint_that_counted() {
     node.prune(node.state.tip().size);
     node.block(vec![], &none());
     let state = FinalState::load(&node.db).unwrap();
-    let again = counted_checkpoint(&node.db, &state, &node.genesis.origin).unwrap();
+    let again = counted_checkpoint(&node.db, &state, &node.genesis.origin, &Verified::default()).unwrap();
     assert!(before.is_some());
     assert_eq!(again, before);
 }

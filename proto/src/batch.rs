@@ -5,9 +5,9 @@ use alloc::{collections::BTreeSet, vec, vec::Vec};
 use prost::{Message, bytes::Bytes};
 
 use crate::{
-    Hash, IssuerGrant, IssuerId, KeyId, LedgerId, PublicKey, Record, SecretKey, Signature, TimeMs,
+    Hash, IssuerGrant, IssuerId, KeyId, LedgerId, Record, Sign, Signature, TimeMs, Verdict,
     codec::{self, CountBound, DecodeError},
-    domain,
+    domain, key,
     leaf::Leaf,
     log, wire,
 };
@@ -99,11 +99,10 @@ impl BatchHead {
     /// # Errors
     /// See [`AuthorError`].
     pub fn verify_author(&self, grant: &IssuerGrant, time: TimeMs) -> Result<(), AuthorError> {
-        self.verify_author_with(grant, time, |key, message, signature| key.verify(message, signature).is_ok())
+        self.verify_author_with(grant, time, &key::strictly)
     }
 
-    /// The same with another way to verify: one that remembers what it verified before. It must say what
-    /// [`PublicKey::verify`] says.
+    /// The same with another [`Verdict`] on the signature.
     ///
     /// # Errors
     /// See [`AuthorError`].
@@ -111,7 +110,7 @@ impl BatchHead {
         &self,
         grant: &IssuerGrant,
         time: TimeMs,
-        verify: impl FnOnce(&PublicKey, &[u8], &Signature) -> bool,
+        verdict: Verdict<'_>,
     ) -> Result<(), AuthorError> {
         let Author::Issuer { issuer, key } = &self.author else { return Err(AuthorError::AnotherIssuer) };
         if *issuer != grant.issuer {
@@ -124,7 +123,11 @@ impl BatchHead {
         if signer != key {
             return Err(AuthorError::WrongSigners);
         }
-        if verify(public, &self.signing_bytes(), signature) { Ok(()) } else { Err(AuthorError::BadSignature) }
+        if verdict(public, &self.signing_bytes(), signature) {
+            Ok(())
+        } else {
+            Err(AuthorError::BadSignature)
+        }
     }
 
     fn unsigned_bytes(&self) -> Vec<u8> {
@@ -242,7 +245,7 @@ impl Batch {
     pub fn sign(
         ledger: LedgerId,
         issuer: &IssuerId,
-        key: &SecretKey,
+        key: &(impl Sign + ?Sized),
         created_at: TimeMs,
         records: &[Record],
     ) -> Result<Self, DecodeError> {

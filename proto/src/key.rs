@@ -22,6 +22,20 @@ pub struct PublicKey(VerifyingKey);
 #[derive(Clone)]
 pub struct SecretKey(SigningKey);
 
+/// Signs for a public key. [`SecretKey`] does; whoever tests whole ledgers may bring a cheaper one.
+pub trait Sign: fmt::Debug + Send + Sync {
+    /// The public key that its signatures are checked with.
+    fn public(&self) -> PublicKey;
+
+    /// Signs raw bytes. Callers put a domain tag first.
+    fn sign(&self, message: &[u8]) -> Signature;
+}
+
+/// Says whether a signature is a key's signature of a message: what [`PublicKey::verify`] says, or what remembers it.
+/// The functions that take one do so for callers that verify the same signatures again and again, and for tests of whole
+/// ledgers; all others use those without.
+pub type Verdict<'a> = &'a dyn Fn(&PublicKey, &[u8], &Signature) -> bool;
+
 /// A signature as received: 64 bytes, checked only by [`PublicKey::verify`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Signature(pub [u8; 64]);
@@ -112,6 +126,21 @@ impl SecretKey {
     pub fn sign(&self, message: &[u8]) -> Signature {
         Signature(self.0.sign(message).to_bytes())
     }
+}
+
+impl Sign for SecretKey {
+    fn public(&self) -> PublicKey {
+        self.public()
+    }
+
+    fn sign(&self, message: &[u8]) -> Signature {
+        self.sign(message)
+    }
+}
+
+/// [`PublicKey::verify`] as a [`Verdict`].
+pub(crate) fn strictly(key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
+    key.verify(message, signature).is_ok()
 }
 
 impl TryFrom<&[u8]> for KeyId {

@@ -40,7 +40,7 @@ pub use genesis_file::{AuthorityEntry, GENESIS_FILE_MAX, GenesisFileError, Issue
 pub use hash::{Hash, HashFromSliceError};
 pub use header::Header;
 pub use ids::{EpochId, Height, LeafIndex, LogSize, TimeMs, View};
-pub use key::{KeyError, KeyId, PublicKey, SecretKey, Signature, SignatureError};
+pub use key::{KeyError, KeyId, PublicKey, SecretKey, Sign, Signature, SignatureError, Verdict};
 pub use key_file::{KEY_FILE_MAX, KeyFile, KeyFileError, KeyPurpose};
 pub use leaf::{LEAF_MAX, Leaf};
 pub use names::{AuthorityId, DocumentTypeName, IssuerId, ObserverName, SLUG_MAX};

@@ -49,12 +49,13 @@ impl Checkpoints {
     pub(super) fn new(
         cosigner: Option<Cosigner>,
         kept: KeptLines,
+        verified: Verified,
         from: Option<View>,
         recosign: u64,
     ) -> Self {
         Self {
             kept,
-            verified: Verified::default(),
+            verified,
             cosigner,
             from,
             heads: VecDeque::new(),
@@ -220,7 +221,7 @@ impl Driver {
 
     /// Publishes the newest checkpoint with a quorum that is stored.
     pub(super) fn count_checkpoint(&mut self) -> Result<(), DriverError> {
-        let counted = counted_checkpoint(&self.db, &self.state, &self.origin)?;
+        let counted = counted_checkpoint(&self.db, &self.state, &self.origin, &self.checkpoints.verified)?;
         counted.map_or(Ok(()), |counted| self.publish_checkpoint(counted))
     }
 

@@ -7,14 +7,14 @@ use std::{
 
 use markstein_proto::{
     AuthoritySet, Batch, LedgerId, View,
-    consensus::{Ballot, Certificate, CheckedCertificate, Ed25519, Subject, Verifier, Vote, VoteError},
+    consensus::{Ballot, Certificate, CheckedCertificate, Subject, Verifier, Vote, VoteError},
 };
 
 use super::Checked;
 use crate::{
     messages::{Message, Range},
     peer::{Misbehaviour, Peer},
-    verified::Once,
+    verified::{Verified, Voters},
 };
 
 /// Subjects of certificates that are remembered.
@@ -23,7 +23,7 @@ const KNOWN_MAX: usize = 4096;
 /// Verifies what peers say. Shared by the readers of all peers.
 #[derive(Debug)]
 pub struct Inspector {
-    verifier: Verifier<Once<Ed25519>>,
+    verifier: Verifier<Voters>,
     me: Option<u32>,
     /// What is certified here already: one more certificate or vote on it says nothing new.
     known: Mutex<BTreeSet<(View, u8, [u8; 32])>>,
@@ -33,9 +33,20 @@ impl Inspector {
     /// Of an authority set's epoch, for the authority with this number or for an observer.
     #[must_use]
     pub fn new(ledger: LedgerId, set: &AuthoritySet, me: Option<u32>) -> Self {
+        Self::with_signatures(ledger, set, me, Verified::default())
+    }
+
+    /// The same, with signatures checked by `verified`.
+    #[must_use]
+    pub fn with_signatures(
+        ledger: LedgerId,
+        set: &AuthoritySet,
+        me: Option<u32>,
+        verified: Verified,
+    ) -> Self {
         let authorities = set.authorities().len() as u32;
-        let scheme = Once::new(Ed25519(set.clone()));
-        let verifier = Verifier::with_scheme(ledger, set.epoch(), authorities, scheme);
+        let voters = Voters::new(set.clone(), verified);
+        let verifier = Verifier::with_scheme(ledger, set.epoch(), authorities, voters);
         Self { verifier, me, known: Mutex::new(BTreeSet::new()) }
     }
 

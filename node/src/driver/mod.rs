@@ -29,7 +29,7 @@ use std::{
 
 use markstein_consensus::{AuthorityNumber, Engine, FinalBlock, Input, Now, Setup, Timing, Voting};
 use markstein_proto::{
-    AuthoritySet, Hash, LedgerId, SecretKey, View,
+    AuthoritySet, Hash, LedgerId, Sign, View,
     consensus::{Certificate, CheckedCertificate, Subject, Vote},
 };
 
@@ -85,7 +85,7 @@ pub struct Hands {
     /// Its number in the epoch's set.
     pub number: u32,
     /// Signs its votes.
-    pub consensus: SecretKey,
+    pub consensus: Box<dyn Sign>,
     /// Signs checkpoints.
     pub cosigner: Cosigner,
 }
@@ -174,12 +174,12 @@ const ROUND: u64 = 1_000;
 struct Signer {
     ledger: LedgerId,
     number: u32,
-    key: SecretKey,
+    key: Box<dyn Sign>,
 }
 
 impl markstein_consensus::VoteSigner for Signer {
     fn sign(&self, subject: &Subject) -> markstein_proto::Signature {
-        Vote::sign(&self.ledger, *subject, self.number, &self.key).signature
+        Vote::sign(&self.ledger, *subject, self.number, &*self.key).signature
     }
 }
 
@@ -230,6 +230,7 @@ impl Driver {
             checkpoints: checkpoints::Checkpoints::new(
                 cosigner.filter(|_| !forgot),
                 KeptLines::load(&db)?,
+                parts.rules.verified().another(),
                 journal.last_finalize(),
                 parts.recosign,
             ),

@@ -1,15 +1,12 @@
 //! The newest checkpoint that counts: at or below the newest final block, cosigned by a quorum.
 
 use markstein_proto::{
-    Hash, Leaf, LeafIndex, LogSize,
+    Hash, Leaf, LeafIndex, LogSize, Verdict,
     log::{Frontier, tile::TileNodes},
-    note::{Checkpoint, CheckpointError, NoteSignature, SignedCheckpoint, Vkey},
+    note::{Checkpoint, CheckpointError, NoteSignature, SignedCheckpoint},
 };
 
-use super::{
-    State, StoredTiles,
-    cosignatures::{parse_lines, verify_once},
-};
+use super::{State, StoredTiles, cosignatures::parse_lines};
 use crate::{
     storage::{
         Read, StorageError,
@@ -84,18 +81,19 @@ pub fn counted_checkpoint<R: Read>(
     read: &R,
     state: &dyn State,
     origin: &str,
+    verified: &Verified,
 ) -> Result<Option<CountedCheckpoint>, StorageError> {
-    let (verified, mut lines) = (Verified::default(), Lines::default());
+    let mut lines = Lines::default();
     for entry in read.range_reverse::<Cosignatures>(..=(state.tip().size, u32::MAX)) {
         let ((size, _), bytes) = entry?;
         if size != lines.size
-            && let Some(counted) = std::mem::take(&mut lines).count(read, state, origin, &verified)?
+            && let Some(counted) = std::mem::take(&mut lines).count(read, state, origin, verified)?
         {
             return Ok(Some(counted));
         }
         lines.add(size, &bytes)?;
     }
-    lines.count(read, state, origin, &verified)
+    lines.count(read, state, origin, verified)
 }
 
 /// The checkpoint on a log of this size, `None` where no quorum cosigned it.
@@ -154,8 +152,8 @@ impl Lines {
         let in_order = |lines: Vec<NoteSignature>| lines.into_iter().rev();
         let cosigned =
             SignedCheckpoint::with_signatures(checkpoint, in_order(self.cosignatures)).map_err(damaged)?;
-        let verify = |vkey: &Vkey, text: &str, line: &NoteSignature| verify_once(verified, vkey, text, line);
-        match cosigned.count_with(&set.cosigners(origin), set.quorum(), verify) {
+        let verdict: Verdict<'_> = &|key, message, signature| verified.verify(key, message, signature);
+        match cosigned.count_with(&set.cosigners(origin), set.quorum(), verdict) {
             Ok(count) => {
                 let full = cosigned.merge(in_order(self.log_lines)).map_err(damaged)?;
                 let TreeHead { size, root } = head;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use markstein_proto::{
-    AuthoritySet, LogSize,
-    note::{CosignatureError, NoteSignature, SignedCheckpoint, Vkey, verify_cosignature},
+    AuthoritySet, LogSize, Verdict,
+    note::{CosignatureError, NoteSignature, SignedCheckpoint, verify_cosignature_with},
 };
 
 use super::TreeHead;
@@ -55,25 +55,6 @@ pub struct LineRules<'a> {
     pub verified: &'a Verified,
 }
 
-/// [`verify_cosignature`], once for each line.
-///
-/// # Errors
-/// Those of [`verify_cosignature`].
-pub(super) fn verify_once(
-    verified: &Verified,
-    vkey: &Vkey,
-    text: &str,
-    line: &NoteSignature,
-) -> Result<u64, CosignatureError> {
-    let Some(time) = line.signature.first_chunk::<8>().filter(|_| line.is_by(vkey)) else {
-        return verify_cosignature(vkey, text, line); // which says what is wrong
-    };
-    let (key, length) = (vkey.key().to_bytes(), (line.signature.len() as u64).to_be_bytes());
-    let parts = [key.as_slice(), &length, &line.signature, text.as_bytes()];
-    verified.check(&parts, || verify_cosignature(vkey, text, line).map(drop))?;
-    Ok(u64::from_be_bytes(*time))
-}
-
 /// Checks that `lines` are those of authority number `authority` on exactly this head, and says what to write: nothing
 /// where this node holds lines of it that are as late, or nearly, and then no signature is looked at. A line's time is
 /// its signer's word; whoever lies about it moves no as-of time past those of the honest, since that is the smallest of a
@@ -103,14 +84,17 @@ pub fn take_lines<R: Read>(
     }
     let checkpoint =
         head.checkpoint(origin).map_err(|e| StorageError::corrupt("meta", format!("the origin: {e}")))?;
-    let time_s = verify_once(rules.verified, &who.cosigner(origin), &checkpoint.to_text(), &cosignature)?;
+    let verdict: Verdict<'_> = &|key, message, signature| rules.verified.verify(key, message, signature);
+    let text = checkpoint.to_text();
+    let time_s = verify_cosignature_with(&who.cosigner(origin), &text, &cosignature, verdict)?;
     if time_s > rules.clock_s.saturating_add(AHEAD_MAX_S) {
         return Err(LinesError::Ahead(time_s - rules.clock_s));
     }
     let canonical = join_lines(&cosignature, &log_line);
     let signed =
         SignedCheckpoint::with_signatures(checkpoint, [log_line]).map_err(|_| LinesError::LogLine)?;
-    signed.note().verify_ed25519(&who.log_vkey(origin)).map_err(|_| LinesError::LogLine)?;
+    let log_key = who.log_vkey(origin);
+    signed.note().verify_ed25519_with(&log_key, verdict).map_err(|_| LinesError::LogLine)?;
     let mut writes = Writes::new();
     writes.put::<Cosignatures>(&(head.size, authority), &canonical.into_bytes());
     Ok(Some(writes))

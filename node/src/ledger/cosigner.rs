@@ -1,10 +1,10 @@
 //! This authority's hand on checkpoints: what it promises with each signature, and how it keeps the promise.
 
 use markstein_proto::{
-    AuthoritySet, LogSize, SecretKey, TimeMs,
+    AuthoritySet, LogSize, Sign, TimeMs, Verdict,
     note::{
         CheckpointError, CosignatureError, KeyName, NoteError, Vkey, sign_cosignature, sign_ed25519,
-        verify_cosignature,
+        verify_cosignature_with,
     },
 };
 
@@ -12,9 +12,12 @@ use super::{
     TreeHead,
     cosignatures::{join_lines, stored_pair},
 };
-use crate::storage::{
-    Read, StorageError, Writes,
-    tables::{Cosignatures, Meta, MetaKey},
+use crate::{
+    storage::{
+        Read, StorageError, Writes,
+        tables::{Cosignatures, Meta, MetaKey},
+    },
+    verified::Verified,
 };
 
 /// This authority's hand on checkpoints.
@@ -23,8 +26,9 @@ pub struct Cosigner {
     origin: String,
     number: u32,
     vkey: Vkey,
-    cosigner_key: SecretKey,
-    log_key: SecretKey,
+    cosigner_key: Box<dyn Sign>,
+    log_key: Box<dyn Sign>,
+    verified: Verified,
 }
 
 /// Why a checkpoint was not cosigned.
@@ -62,13 +66,36 @@ impl Cosigner {
         origin: &str,
         set: &AuthoritySet,
         number: u32,
-        cosigner_key: SecretKey,
-        log_key: SecretKey,
+        cosigner_key: impl Sign + 'static,
+        log_key: impl Sign + 'static,
+    ) -> Self {
+        let keys: (Box<dyn Sign>, Box<dyn Sign>) = (Box::new(cosigner_key), Box::new(log_key));
+        Self::with_signatures(origin, set, number, keys, Verified::default())
+    }
+
+    /// The same with keys that `verified` checks the signatures of.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    #[must_use]
+    pub fn with_signatures(
+        origin: &str,
+        set: &AuthoritySet,
+        number: u32,
+        (cosigner_key, log_key): (Box<dyn Sign>, Box<dyn Sign>),
+        verified: Verified,
     ) -> Self {
         let authority = &set.authorities()[number as usize];
         assert_eq!(authority.cosigner_key, cosigner_key.public(), "the cosigner key is this authority's");
         assert_eq!(authority.log_key, log_key.public(), "the log key is this authority's");
-        Self { origin: origin.to_owned(), number, vkey: authority.cosigner(origin), cosigner_key, log_key }
+        Self {
+            origin: origin.to_owned(),
+            number,
+            vkey: authority.cosigner(origin),
+            cosigner_key,
+            log_key,
+            verified,
+        }
     }
 
     /// This authority's number in its set.
@@ -106,9 +133,9 @@ impl Cosigner {
             return Ok(None);
         }
         let text = head.checkpoint(&self.origin)?.to_text();
-        let cosignature = sign_cosignature(&self.cosigner_key, self.vkey.name(), &text, time_s)?;
+        let cosignature = sign_cosignature(&*self.cosigner_key, self.vkey.name(), &text, time_s)?;
         let name = KeyName::new(&self.origin).expect("origins are valid key names");
-        let lines = join_lines(&cosignature, &sign_ed25519(&name, &self.log_key, &text)?);
+        let lines = join_lines(&cosignature, &sign_ed25519(&name, &*self.log_key, &text)?);
         writes.put::<Cosignatures>(&(head.size, self.number), &lines.clone().into_bytes());
         writes.put::<Meta>(&MetaKey::CosignedSize, &head.size.0.to_be_bytes().to_vec());
         Ok(Some(lines))
@@ -122,7 +149,10 @@ impl Cosigner {
         let Some((cosignature, _)) = stored_pair(read, head.size, self.number)? else { return Ok(None) };
         let damaged = |e: String| StorageError::corrupt("cosignatures", e);
         let text = head.checkpoint(&self.origin).map_err(|e| damaged(e.to_string()))?.to_text();
-        verify_cosignature(&self.vkey, &text, &cosignature).map(Some).map_err(|e| damaged(e.to_string()))
+        let verdict: Verdict<'_> = &|key, message, signature| self.verified.verify(key, message, signature);
+        verify_cosignature_with(&self.vkey, &text, &cosignature, verdict)
+            .map(Some)
+            .map_err(|e| damaged(e.to_string()))
     }
 }
 

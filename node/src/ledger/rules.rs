@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use markstein_proto::{
-    Author, AuthorError, BATCH_AGE_MAX_MS, Batch, Genesis, Hash, IssuerGrant, IssuerId, LedgerId, PublicKey,
-    Record, Signature, TimeMs,
+    Author, AuthorError, BATCH_AGE_MAX_MS, Batch, Genesis, IssuerGrant, IssuerId, LedgerId, Record, TimeMs,
 };
 
 use super::State;
@@ -25,16 +24,20 @@ impl Rules {
     /// The rules of a ledger.
     #[must_use]
     pub fn new(genesis: &Genesis) -> Self {
-        let document_types = genesis.parameters.document_types.iter().map(|t| t.code).collect();
-        Self { ledger: genesis.ledger_id(), document_types, verified: Arc::default() }
+        Self::with_signatures(genesis, Verified::default())
     }
-}
 
-impl Rules {
-    fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
-        let parts = [key.to_bytes(), Hash::of(&[message]).0];
-        let valid = || key.verify(message, signature);
-        self.verified.check(&[&parts[0], &parts[1], &signature.0], valid).is_ok()
+    /// The same, with signatures checked by `verified`.
+    #[must_use]
+    pub fn with_signatures(genesis: &Genesis, verified: Verified) -> Self {
+        let document_types = genesis.parameters.document_types.iter().map(|t| t.code).collect();
+        Self { ledger: genesis.ledger_id(), document_types, verified: Arc::new(verified) }
+    }
+
+    /// What signatures are checked with.
+    #[must_use]
+    pub fn verified(&self) -> &Verified {
+        &self.verified
     }
 }
 
@@ -122,7 +125,7 @@ pub fn check_batch(
     let records = batch.records().iter().try_for_each(|leaf| check_record(&leaf.record, &grant, rules));
     // Age comes last: whose only fault is its age was good but for the delay.
     Ok(records
-        .and_then(|()| Ok(head.verify_author_with(&grant, time, |key, m, s| rules.verify(key, m, s))?))
+        .and_then(|()| Ok(head.verify_author_with(&grant, time, &|k, m, s| rules.verified.verify(k, m, s))?))
         .and_then(|()| check_age(head.created_at, time)))
 }
 

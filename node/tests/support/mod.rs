@@ -19,6 +19,7 @@ use markstein_node::{
     pool::{self, Announce, Origin, Pool, PoolLimits},
     shutdown::StopSignal,
     storage::{Db, Direction, MemoryStore, Pair, Read, Scan, tables::TABLES},
+    verified::Verified,
 };
 use markstein_proto::{
     Anchor, Authority, AuthorityId, AuthoritySet, Batch, Commitment, DocumentDigest, DocumentType,
@@ -203,7 +204,7 @@ impl Ledger {
         let db = Db::new(store.clone());
         let state = FinalState::load(&db).unwrap();
         let clock = Arc::new(ManualClock(Mutex::new(now)));
-        let checkpoint = counted_checkpoint(&db, &state, &genesis.origin).unwrap();
+        let checkpoint = counted_checkpoint(&db, &state, &genesis.origin, &Verified::default()).unwrap();
         let (publisher, finality) = finality(state.clone(), checkpoint, StopSignal::new());
         let announced = Arc::new(Counter::default());
         let rules = Rules::new(&genesis);
@@ -224,7 +225,7 @@ impl Ledger {
             state,
             pool: pool.clone(),
             publisher,
-            hands: Some(Hands { number: 0, consensus: key(1), cosigner }),
+            hands: Some(Hands { number: 0, consensus: Box::new(key(1)), cosigner }),
             outbox: Box::new(Alone),
             inspector: Arc::new(Inspector::new(genesis.ledger_id(), &genesis.authorities, Some(0))),
             view: NetworkView::default(),

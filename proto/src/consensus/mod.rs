@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use prost::Message;
 
 use crate::{
-    AUTHORITIES_MAX, BatchId, EpochId, Hash, Header, LedgerId, SecretKey, Signature, View,
+    AUTHORITIES_MAX, BatchId, EpochId, Hash, Header, LedgerId, Sign, Signature, View,
     codec::{self, CountBound, DecodeError},
     domain,
     leaf::Leaf,
@@ -157,7 +157,7 @@ pub struct CheckedProposal(Proposal);
 impl Vote {
     /// Signs a vote with a consensus key.
     #[must_use]
-    pub fn sign(ledger: &LedgerId, subject: Subject, signer: u32, key: &SecretKey) -> Self {
+    pub fn sign(ledger: &LedgerId, subject: Subject, signer: u32, key: &(impl Sign + ?Sized)) -> Self {
         Self { subject, signer, signature: key.sign(&subject.signing_bytes(ledger)) }
     }
 

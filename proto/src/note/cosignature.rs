@@ -8,7 +8,7 @@
 use alloc::{format, string::String};
 
 use super::{Algorithm, KeyName, NoteSignature, Vkey};
-use crate::{SecretKey, Signature};
+use crate::{Sign, Signature, Verdict, key};
 
 /// The latest time the specification allows.
 pub const TIME_MAX_S: u64 = i64::MAX as u64;
@@ -44,7 +44,7 @@ pub fn cosigned_message(text: &str, time_s: u64) -> String {
 /// # Errors
 /// [`CosignatureError::Time`] where the time is zero or past [`TIME_MAX_S`].
 pub fn sign_cosignature(
-    key: &SecretKey,
+    key: &(impl Sign + ?Sized),
     name: &KeyName,
     text: &str,
     time_s: u64,
@@ -61,6 +61,19 @@ pub fn sign_cosignature(
 /// # Errors
 /// Where it is not this key's cosignature of this text, see [`CosignatureError`].
 pub fn verify_cosignature(vkey: &Vkey, text: &str, line: &NoteSignature) -> Result<u64, CosignatureError> {
+    verify_cosignature_with(vkey, text, line, &key::strictly)
+}
+
+/// The same with another [`Verdict`] on the signature.
+///
+/// # Errors
+/// As [`verify_cosignature`].
+pub fn verify_cosignature_with(
+    vkey: &Vkey,
+    text: &str,
+    line: &NoteSignature,
+    verdict: Verdict<'_>,
+) -> Result<u64, CosignatureError> {
     if vkey.algorithm() != Algorithm::CosignatureV1 {
         return Err(CosignatureError::WrongKeyType);
     }
@@ -70,8 +83,11 @@ pub fn verify_cosignature(vkey: &Vkey, text: &str, line: &NoteSignature) -> Resu
     let (time_s, signature) = split(&line.signature).ok_or(CosignatureError::Length(line.signature.len()))?;
     check_time(time_s)?;
     let message = cosigned_message(text, time_s);
-    vkey.key().verify(message.as_bytes(), &signature).map_err(|_| CosignatureError::Signature)?;
-    Ok(time_s)
+    if verdict(vkey.key(), message.as_bytes(), &signature) {
+        Ok(time_s)
+    } else {
+        Err(CosignatureError::Signature)
+    }
 }
 
 fn split(bytes: &[u8]) -> Option<(u64, Signature)> {
@@ -89,6 +105,7 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
+    use crate::SecretKey;
 
     const TEXT: &str =
         "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";

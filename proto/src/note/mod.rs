@@ -13,7 +13,10 @@ mod tests;
 mod vkey;
 
 pub use checkpoint::{Checkpoint, CheckpointError, ORIGIN_MAX};
-pub use cosignature::{CosignatureError, TIME_MAX_S, cosigned_message, sign_cosignature, verify_cosignature};
+pub use cosignature::{
+    CosignatureError, TIME_MAX_S, cosigned_message, sign_cosignature, verify_cosignature,
+    verify_cosignature_with,
+};
 pub use signed::{NOTE_MAX, Note, NoteError, NoteSignature, SIGNATURES_MAX, sign_ed25519};
 pub use signed_checkpoint::{QuorumCount, SignedCheckpoint};
 pub use vkey::{Algorithm, KEY_NAME_MAX, KeyHash, KeyName, KeyNameError, Vkey, VkeyError};

@@ -5,8 +5,9 @@ use core::fmt;
 
 use super::{Algorithm, KeyHash, KeyName, KeyNameError, Vkey};
 use crate::{
-    SecretKey, Signature,
+    Sign, Signature, Verdict,
     encoding::{base64_decode, base64_encode},
+    key,
 };
 
 /// Longest note, text and signatures together, in bytes.
@@ -147,6 +148,14 @@ impl Note {
     /// # Errors
     /// Where no line is this key's, or one is and does not verify.
     pub fn verify_ed25519(&self, vkey: &Vkey) -> Result<(), NoteError> {
+        self.verify_ed25519_with(vkey, &key::strictly)
+    }
+
+    /// The same with another [`Verdict`] on the signatures.
+    ///
+    /// # Errors
+    /// As [`Self::verify_ed25519`].
+    pub fn verify_ed25519_with(&self, vkey: &Vkey, verdict: Verdict<'_>) -> Result<(), NoteError> {
         if vkey.algorithm() != Algorithm::Ed25519 {
             return Err(NoteError::WrongKeyType(vkey.name().clone()));
         }
@@ -154,7 +163,9 @@ impl Note {
         for line in self.signatures.iter().filter(|line| line.is_by(vkey)) {
             let bad = || NoteError::BadSignature(vkey.name().clone());
             let signature = Signature::try_from(line.signature.as_slice()).map_err(|_| bad())?;
-            vkey.key().verify(self.text.as_bytes(), &signature).map_err(|_| bad())?;
+            if !verdict(vkey.key(), self.text.as_bytes(), &signature) {
+                return Err(bad());
+            }
             signed = true;
         }
         if signed { Ok(()) } else { Err(NoteError::NotSignedBy(vkey.name().clone())) }
@@ -186,7 +197,11 @@ impl NoteSignature {
 ///
 /// # Errors
 /// Where the text is no text of a note: it must end in a newline and have no control characters.
-pub fn sign_ed25519(name: &KeyName, key: &SecretKey, text: &str) -> Result<NoteSignature, NoteError> {
+pub fn sign_ed25519(
+    name: &KeyName,
+    key: &(impl Sign + ?Sized),
+    text: &str,
+) -> Result<NoteSignature, NoteError> {
     check_text(text)?;
     let vkey = Vkey::new(name.clone(), Algorithm::Ed25519, key.public());
     let signature = key.sign(text.as_bytes()).0.to_vec();

@@ -5,8 +5,9 @@ use core::{cmp::Reverse, fmt};
 
 use super::{
     Algorithm, Checkpoint, CheckpointError, CosignatureError, Note, NoteError, NoteSignature, SIGNATURES_MAX,
-    Vkey, verify_cosignature,
+    Vkey, verify_cosignature_with,
 };
+use crate::{Verdict, key};
 
 /// A checkpoint and the note it stands in. Its signatures are as received until [`SignedCheckpoint::count`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,11 +76,10 @@ impl SignedCheckpoint {
     /// # Errors
     /// Where fewer than `quorum` keys cosigned, a known key's line is bad, or cosigners or quorum make no sense.
     pub fn count(&self, cosigners: &[Vkey], quorum: usize) -> Result<QuorumCount, CheckpointError> {
-        self.count_with(cosigners, quorum, verify_cosignature)
+        self.count_with(cosigners, quorum, &key::strictly)
     }
 
-    /// The same with another way to verify: one that remembers what it verified before. It must say what
-    /// [`verify_cosignature`] says of a key, a text and a line.
+    /// The same with another [`Verdict`] on the signatures.
     ///
     /// # Errors
     /// As [`Self::count`].
@@ -87,13 +87,13 @@ impl SignedCheckpoint {
         &self,
         cosigners: &[Vkey],
         quorum: usize,
-        verify: impl Fn(&Vkey, &str, &NoteSignature) -> Result<u64, CosignatureError>,
+        verdict: Verdict<'_>,
     ) -> Result<QuorumCount, CheckpointError> {
         if quorum == 0 {
             return Err(CheckpointError::NoQuorum);
         }
         check_cosigners(cosigners)?;
-        let latest = self.latest_times(cosigners, verify)?;
+        let latest = self.latest_times(cosigners, verdict)?;
         let signers: Vec<usize> = (0..cosigners.len()).filter(|&i| latest[i].is_some()).collect();
         let mut times: Vec<u64> = latest.into_iter().flatten().collect();
         times.sort_unstable_by_key(|&time_s| Reverse(time_s));
@@ -107,13 +107,13 @@ impl SignedCheckpoint {
     fn latest_times(
         &self,
         cosigners: &[Vkey],
-        verify: impl Fn(&Vkey, &str, &NoteSignature) -> Result<u64, CosignatureError>,
+        verdict: Verdict<'_>,
     ) -> Result<Vec<Option<u64>>, CheckpointError> {
         let mut latest = vec![None; cosigners.len()];
         for line in self.note.signatures() {
             // Name and key hash are unique among the cosigners, so at most one of them is meant.
             let Some(i) = cosigners.iter().position(|vkey| line.is_by(vkey)) else { continue };
-            let time_s = verify(&cosigners[i], self.note.text(), line)
+            let time_s = verify_cosignature_with(&cosigners[i], self.note.text(), line, verdict)
                 .map_err(|source| refused(&cosigners[i], source))?;
             latest[i] = latest[i].max(Some(time_s));
         }

@@ -5,7 +5,7 @@ use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use crate::{
     Anchor, AuthorityId, AuthoritySet, BATCH_AGE_MAX_MS, BatchHead, Commitment, DecodeError, DocumentDigest,
     DocumentTypeName, EpochId, Genesis, Hash, Header, Height, IssuerGrant, IssuerId, Leaf, LeafIndex,
-    LedgerId, LogSize, Record, Salt, TimeMs,
+    LedgerId, LogSize, Record, Salt, TimeMs, Verdict, key,
     log::{self, multiproof},
     note::{QuorumCount, SignedCheckpoint},
     status::Status,
@@ -49,7 +49,7 @@ pub struct Voucher {
     pub name: String,
 }
 
-/// What a receipt proves. Only [`Receipt::verify`] makes one.
+/// What a receipt proves. Only [`Receipt::verify`] and [`Receipt::verify_with`] make one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
@@ -104,13 +104,26 @@ impl Receipt {
     /// # Errors
     /// The first check that failed, see [`NotVerified`].
     pub fn verify(&self, trust: &TrustRoot, document: &DocumentDigest) -> Result<Verified, NotVerified> {
+        self.verify_with(trust, document, &key::strictly)
+    }
+
+    /// The same with another [`Verdict`] on the signatures.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_with(
+        &self,
+        trust: &TrustRoot,
+        document: &DocumentDigest,
+        verdict: Verdict<'_>,
+    ) -> Result<Verified, NotVerified> {
         let leaves = Leaves::decode(self)?;
         check_document(&leaves.anchor, self.salt.as_ref(), document)?;
         self.check_ledger(trust, &leaves)?;
         self.check_places(&leaves)?;
-        self.check_batch(&leaves)?;
-        let set = self.follow_handovers(trust)?;
-        let (size, count) = self.check_checkpoint(trust, &set, &leaves.latest)?;
+        self.check_batch(&leaves, verdict)?;
+        let set = self.follow_handovers(trust, verdict)?;
+        let (size, count) = self.check_checkpoint(trust, &set, &leaves.latest, verdict)?;
         let (status, issuer_status) = self.check_status(&leaves.latest)?;
         let Leaves { anchor, grant, header, .. } = leaves;
         let document_type = trust.genesis.document_type(anchor.document_type);
@@ -163,7 +176,7 @@ impl Receipt {
     }
 
     /// The record is in the batch that its issuer signed, with a key and in a scope it had at the block's time.
-    fn check_batch(&self, leaves: &Leaves) -> Result<(), NotVerified> {
+    fn check_batch(&self, leaves: &Leaves, verdict: Verdict<'_>) -> Result<(), NotVerified> {
         let Leaves { anchor, head, grant, header, .. } = leaves;
         let position = self.record.index.0 - self.batch_head.index.0 - 1; // check_places() put the head before it
         let leaf = log::leaf_hash(&self.record.bytes);
@@ -175,7 +188,7 @@ impl Receipt {
             &head.records_root,
         )
         .map_err(|_| NotVerified::NotInBatch)?;
-        head.verify_author(grant, header.time)?;
+        head.verify_author_with(grant, header.time, verdict)?;
         if header.time.0.abs_diff(head.created_at.0) > BATCH_AGE_MAX_MS {
             return Err(NotVerified::CreatedAt);
         }
@@ -183,12 +196,12 @@ impl Receipt {
     }
 
     /// The authority set of the newest header's epoch, reached from the genesis set by every handover in order.
-    fn follow_handovers(&self, trust: &TrustRoot) -> Result<AuthoritySet, NotVerified> {
+    fn follow_handovers(&self, trust: &TrustRoot, verdict: Verdict<'_>) -> Result<AuthoritySet, NotVerified> {
         let mut set = trust.genesis.authorities.clone();
         let mut size = LogSize(0);
         for (i, handover) in self.handovers.iter().enumerate() {
             let refuse = |why| NotVerified::Handover { number: i + 1, why };
-            let (next, at) = handover.verify(trust, &set).map_err(|e| match e {
+            let (next, at) = handover.verify(trust, &set, verdict).map_err(|e| match e {
                 HandoverFailure::Why(why) => refuse(why),
                 HandoverFailure::Other(other) => other,
             })?;
@@ -209,11 +222,12 @@ impl Receipt {
         trust: &TrustRoot,
         set: &AuthoritySet,
         latest: &Header,
+        verdict: Verdict<'_>,
     ) -> Result<(LogSize, QuorumCount), NotVerified> {
         if latest.epoch != set.epoch() || latest.authority_set != set.hash() {
             return Err(NotVerified::AnotherAuthoritySet);
         }
-        let (signed, count) = open_checkpoint(trust, set, &self.checkpoint)?;
+        let (signed, count) = open_checkpoint(trust, set, &self.checkpoint, verdict)?;
         let size = signed.checkpoint().size();
         if Some(self.latest_header.index.0) != size.0.checked_sub(1) {
             return Err(NotVerified::Places("the newest header is not the last leaf of the checkpoint"));
@@ -293,6 +307,7 @@ fn open_checkpoint(
     trust: &TrustRoot,
     set: &AuthoritySet,
     text: &str,
+    verdict: Verdict<'_>,
 ) -> Result<(SignedCheckpoint, QuorumCount), NotVerified> {
     let signed = SignedCheckpoint::parse(text.as_bytes())?;
     if signed.checkpoint().origin() != trust.genesis.origin {
@@ -303,7 +318,7 @@ fn open_checkpoint(
     if let Some(line) = signed.note().signatures().iter().find(stranger) {
         return Err(NotVerified::Stranger(line.name.as_str().into()));
     }
-    let count = signed.count(&cosigners, set.quorum())?;
+    let count = signed.count_with(&cosigners, set.quorum(), verdict)?;
     Ok((signed, count))
 }
 
@@ -324,12 +339,13 @@ impl Handover {
         &self,
         trust: &TrustRoot,
         old: &AuthoritySet,
+        verdict: Verdict<'_>,
     ) -> Result<(AuthoritySet, LogSize), HandoverFailure> {
         use HandoverFailure::{Other, Why};
         let header = decode("header of a handover", &self.header, Leaf::into_header).map_err(Other)?;
         let next = AuthoritySet::decode(&self.next)
             .map_err(|source| Other(NotVerified::Decode { part: "authorities of a handover", source }))?;
-        let (signed, _) = open_checkpoint(trust, old, &self.checkpoint).map_err(Other)?;
+        let (signed, _) = open_checkpoint(trust, old, &self.checkpoint, verdict).map_err(Other)?;
         let size = signed.checkpoint().size();
         let require = |holds: bool, why| if holds { Ok(()) } else { Err(Why(why)) };
         require(header.epoch == old.epoch(), "its block is not of the epoch it ends")?;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Parser;
-use markstein_tests::simulation::{Outcome, storm, storm_with_traitors};
+use markstein_tests::simulation::{Outcome, Seed, storm, storm_with_traitors};
 
 /// Runs whole ledgers on one thread and made-up time, with faults and traitors from a seed, and checks all promises.
 #[derive(Debug, Parser)]
@@ -29,6 +29,9 @@ struct Arguments {
     /// Leave the traitors out.
     #[arg(long)]
     honest: bool,
+    /// Sign with Ed25519 in every run, and not only for every tenth seed; the others sign with keyed hashes.
+    #[arg(long)]
+    real: bool,
     /// One JSON object a run.
     #[arg(long)]
     json: bool,
@@ -39,25 +42,33 @@ fn main() -> ExitCode {
 
     let first = arguments.seed.unwrap_or_else(drawn);
     let span = (arguments.minutes.clamp(0.05, 600.0) * 60_000.0) as u64;
-    let (nodes, begin, mut steps) = (usize::from(arguments.nodes), Instant::now(), 0);
-    for seed in first..first.saturating_add(arguments.seeds) {
+    let (nodes, begin, mut steps) = (usize::from(arguments.nodes), Watch::start(), 0);
+    for number in first..first.saturating_add(arguments.seeds) {
+        let seed = if arguments.real { Seed::real(number) } else { Seed::from(number) };
         let run = || {
             if arguments.honest { storm(seed, nodes, span) } else { storm_with_traitors(seed, nodes, span) }
         };
-        let start = Instant::now();
+        let start = Watch::start();
         let Ok(outcome) = catch_unwind(AssertUnwindSafe(run)) else {
             let honest = if arguments.honest { " --honest" } else { "" };
+            let real = if arguments.real { " --real" } else { "" };
             let minutes = arguments.minutes;
-            eprintln!("\nAgain: cargo sim -- --seed {seed} --nodes {nodes} --minutes {minutes}{honest}");
+            eprintln!(
+                "\nAgain: cargo sim -- --seed {number} --nodes {nodes} --minutes {minutes}{honest}{real}"
+            );
             return ExitCode::FAILURE;
         };
         steps += outcome.steps;
-        let seconds = start.elapsed().as_secs_f64();
-        if arguments.json { print_json(seed, &outcome, seconds) } else { print(seed, &outcome, seconds) }
+        let took = start.took();
+        if arguments.json { print_json(number, &outcome, &took) } else { print(number, &outcome, &took) }
     }
     if arguments.seeds > 1 && !arguments.json {
-        let rate = steps as f64 / begin.elapsed().as_secs_f64();
-        println!("{} seeds, {steps} steps, {rate:.0} steps/s: everything held", arguments.seeds);
+        let (took, seeds) = (begin.took(), arguments.seeds);
+        println!(
+            "{seeds} seeds, {steps} steps in {:.2} s, {}: everything held",
+            took.seconds,
+            took.rate(steps)
+        );
     }
     ExitCode::SUCCESS
 }
@@ -69,29 +80,72 @@ fn drawn() -> u64 {
         .map_or(0, |since| since.as_millis() as u64)
 }
 
-fn print(seed: u64, outcome: &Outcome, seconds: f64) {
-    let Outcome { steps, simulated_ms, height, submissions, traitors, trace, .. } = outcome;
+/// Looks at the clock and at the processor's: others use the machine, too.
+struct Watch {
+    at: Instant,
+    worked: Option<f64>,
+}
+
+struct Took {
+    seconds: f64,
+    /// Seconds in which this thread had a processor, where the system tells.
+    worked: Option<f64>,
+}
+
+impl Watch {
+    fn start() -> Self {
+        Self { at: Instant::now(), worked: worked() }
+    }
+
+    fn took(&self) -> Took {
+        let worked = worked().zip(self.worked).map(|(now, then)| now - then);
+        Took { seconds: self.at.elapsed().as_secs_f64(), worked }
+    }
+}
+
+impl Took {
+    fn rate(&self, steps: u64) -> String {
+        match self.worked {
+            Some(worked) => format!("{:.0} a second of one core", steps as f64 / worked),
+            None => format!("{:.0} a second", steps as f64 / self.seconds),
+        }
+    }
+}
+
+/// Seconds in which this thread had a processor so far, as Linux counts them.
+fn worked() -> Option<f64> {
+    let counted = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds: u64 = counted.split(' ').next()?.parse().ok()?;
+    Some(nanoseconds as f64 / 1e9)
+}
+
+fn print(seed: u64, outcome: &Outcome, took: &Took) {
+    let Outcome { steps, simulated_ms, height, submissions, traitors, signing, trace, .. } = outcome;
     let traitors = if traitors.is_empty() { String::from("none") } else { traitors.join(", ") };
     println!(
-        "seed {seed}: {steps} steps in {seconds:.2} s ({:.0} a second), {} simulated seconds, {height} blocks, \
-         {submissions} submissions, traitors: {traitors}; trace {}: everything held",
-        *steps as f64 / seconds,
+        "seed {seed}: {steps} steps in {:.2} s ({}), {} simulated seconds, {height} blocks, {submissions} \
+         submissions, traitors: {traitors}; signatures: {}; trace {}: everything held",
+        took.seconds,
+        took.rate(*steps),
         simulated_ms / 1000,
+        signing.name(),
         &trace[..16],
     );
 }
 
-fn print_json(seed: u64, outcome: &Outcome, seconds: f64) {
+fn print_json(seed: u64, outcome: &Outcome, took: &Took) {
     let value = serde_json::json!({
         "seed": seed,
         "steps": outcome.steps,
-        "seconds": seconds,
+        "seconds": took.seconds,
+        "core_seconds": took.worked,
         "simulated_ms": outcome.simulated_ms,
         "height": outcome.height,
         "submissions": outcome.submissions,
         "traitors": outcome.traitors,
         "named": outcome.named,
         "views": outcome.views,
+        "signatures": outcome.signing.name(),
         "trace": outcome.trace,
     });
     println!("{value}");

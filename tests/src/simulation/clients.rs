@@ -5,13 +5,13 @@ use std::{collections::BTreeSet, sync::Arc};
 use markstein_node::{
     ledger::{ReceiptFailure, batch_receipts},
     pool::{Admitted, Origin},
+    verified::Signatures,
 };
 use markstein_proto::{Batch, BatchId, receipt::Receipt};
 
 use crate::simulation::{
     cluster::{Cluster, Event},
-    support::{HOUR, ISSUER_KEY, START, document, key, salt},
-    variant::variant,
+    support::{HOUR, ISSUER_KEY, START, document, salt},
 };
 
 #[derive(Default)]
@@ -71,7 +71,7 @@ impl Cluster {
         let Submission { batch, given, .. } = &self.clients.submissions[number];
         let (batch, given) = (Arc::clone(batch), given.clone());
         for (node, nonce) in given {
-            let version = variant(&batch, &key(ISSUER_KEY), nonce);
+            let version = self.world.signing.version(&batch, ISSUER_KEY, nonce);
             let answer = self.admit(node, &version, Origin::Submitted);
             match answer {
                 Some((Ok(Admitted::New | Admitted::Known), _)) => {
@@ -123,7 +123,10 @@ impl Cluster {
         let mut receipt = receipts.receipt(&snapshot.view, position).unwrap();
         receipt.salt = Some(salt(one.first + position as u64));
         let read_back = Receipt::from_json(receipt.to_json().as_bytes()).unwrap();
-        let verified = read_back.verify(&self.world.trust, &document(one.first + position as u64));
+        let document = document(one.first + position as u64);
+        let signing = self.world.signing;
+        let verified =
+            read_back.verify_with(&self.world.trust, &document, &|k, m, s| signing.verify(k, m, s));
         verified.unwrap_or_else(|e| panic!("a receipt of node {node} does not verify: {e}"));
         true
     }
@@ -133,6 +136,6 @@ fn batch_of(cluster: &Cluster, made: u64, numbers: std::ops::Range<u64>) -> Arc<
     let records: Vec<_> =
         numbers.map(|n| markstein_proto::Record::Anchor(crate::simulation::support::anchor(n))).collect();
     let issuer = crate::simulation::support::issuer();
-    let made = markstein_proto::TimeMs(made);
-    Arc::new(Batch::sign(cluster.world.ledger, &issuer, &key(ISSUER_KEY), made, &records).unwrap())
+    let (key, made) = (cluster.world.signing.key(ISSUER_KEY), markstein_proto::TimeMs(made));
+    Arc::new(Batch::sign(cluster.world.ledger, &issuer, &*key, made, &records).unwrap())
 }

@@ -19,6 +19,7 @@ use crate::simulation::{
     invariants::Watch,
     network::{Network, Way},
     node::{Node, Said, World},
+    signing::Seed,
     traitors::{Lie, Traitor},
 };
 
@@ -79,9 +80,10 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    pub fn new(seed: u64, n: usize, observers: usize) -> Self {
-        let world = World::new(n, observers);
-        let mut random = Random::new(seed ^ (n as u64) << 56);
+    pub fn new(seed: impl Into<Seed>, n: usize, observers: usize) -> Self {
+        let Seed { number, signing } = seed.into();
+        let world = World::new(n, observers, signing);
+        let mut random = Random::new(number ^ (n as u64) << 56);
         let nodes: Vec<Node> =
             (0..n + observers).map(|_| Node::new(&world, random.below(4001) as i64 - 2000)).collect();
         let mut cluster = Self {

@@ -1,5 +1,5 @@
-//! Whole clusters from a seed, with the real driver, execution, journal, pool and signatures, on one thread and on time that
-//! is made up: faults first, then heal, then demand progress and silence. Same seed, same run, byte for byte.
+//! Whole clusters from a seed, with the real driver, execution, journal and pool, on one thread and on time that is made up, with
+//! keyed hashes for signatures but for every tenth seed: faults first, then heal, then demand progress and silence. Same seed, same run, byte for byte.
 //!
 //! What must always hold is looked at after every step, one file each (`invariants`); what must come to be once all
 //! faults have ended is in `demands`. Traitors, one behaviour a file, run the honest code and say something else.
@@ -16,6 +16,7 @@ mod invariants;
 mod network;
 mod node;
 mod scenarios;
+mod signing;
 mod storms;
 mod support;
 mod traitors;
@@ -26,4 +27,5 @@ pub use scenarios::{
     Outcome, STORM, catch_up, each_seed, names_every_traitor, outage, restored_copy, storm,
     storm_with_traitors,
 };
+pub use signing::{Seed, Signing};
 pub use storms::{four_with_crashes, four_with_one_silent, four_with_twins, seven_with_twins};

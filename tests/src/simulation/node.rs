@@ -22,11 +22,12 @@ use markstein_node::{
     shutdown::StopSignal,
     storage::Db,
 };
-use markstein_proto::{Batch, Genesis, LedgerId, SecretKey, TimeMs, receipt::TrustRoot};
+use markstein_proto::{Batch, Genesis, LedgerId, Sign, TimeMs, receipt::TrustRoot};
 
 use crate::simulation::{
     disk::Disk,
-    support::{LIMITS, START, genesis_of, key},
+    signing::Signing,
+    support::{LIMITS, START, genesis_of},
 };
 
 /// What all nodes share.
@@ -35,6 +36,7 @@ pub struct World {
     pub ledger: LedgerId,
     pub trust: TrustRoot,
     pub rules: Rules,
+    pub signing: Signing,
     /// Authorities; observers come after them, and twins after those.
     pub n: usize,
     pub observers: usize,
@@ -43,14 +45,15 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(n: usize, observers: usize) -> Self {
+    pub fn new(n: usize, observers: usize, signing: Signing) -> Self {
         let genesis = genesis_of(u8::try_from(n).unwrap());
-        let (ledger, rules) = (genesis.ledger_id(), Rules::new(&genesis));
+        let (ledger, rules) = (genesis.ledger_id(), Rules::with_signatures(&genesis, signing.verified()));
         Self {
             trust: TrustRoot::new(genesis.clone()),
             genesis,
             ledger,
             rules,
+            signing,
             n,
             observers,
             twinned: Vec::new(),
@@ -88,8 +91,8 @@ impl World {
     }
 
     /// The key number `field` of an authority, counted from 1 in the order of its fields.
-    pub fn key(&self, node: usize, field: u8) -> SecretKey {
-        key(20 * u8::try_from(node).unwrap() + field)
+    pub fn key(&self, node: usize, field: u8) -> Box<dyn Sign> {
+        self.signing.key(20 * u8::try_from(node).unwrap() + field)
     }
 }
 
@@ -177,7 +180,7 @@ impl Node {
         let (db, genesis) = (Db::new(self.disk.clone()), &world.genesis);
         let state = FinalState::load(&db)?;
         let clock = Arc::new(SimClock::default());
-        let checkpoint = counted_checkpoint(&db, &state, &genesis.origin)?;
+        let checkpoint = counted_checkpoint(&db, &state, &genesis.origin, world.rules.verified())?;
         let (publisher, finality) = finality(state.clone(), checkpoint, StopSignal::new());
         let herald = Arc::new(Herald::default());
         let (pool, admission, mailbox) = pool::open(
@@ -192,7 +195,8 @@ impl Node {
             Peer::Authority(number) => Some(number),
             Peer::Observer(_) => None,
         };
-        let inspector = Arc::new(Inspector::new(world.ledger, &genesis.authorities, me));
+        let (set, verified) = (&genesis.authorities, world.signing.verified());
+        let inspector = Arc::new(Inspector::with_signatures(world.ledger, set, me, verified));
         let mouth = Arc::new(Mouth::default());
         let parts = Parts {
             ledger: world.ledger,
@@ -264,7 +268,7 @@ fn clock_of(now: u64, skew: i64) -> TimeMs {
 
 fn hands(world: &World, number: u32) -> Hands {
     let (genesis, node) = (&world.genesis, number as usize);
-    let (cosigner, log) = (world.key(node, 2), world.key(node, 3));
-    let cosigner = Cosigner::new(&genesis.origin, &genesis.authorities, number, cosigner, log);
+    let (set, keys) = (&genesis.authorities, (world.key(node, 2), world.key(node, 3)));
+    let cosigner = Cosigner::with_signatures(&genesis.origin, set, number, keys, world.signing.verified());
     Hands { number, consensus: world.key(node, 1), cosigner }
 }

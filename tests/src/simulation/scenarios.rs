@@ -17,6 +17,7 @@ use markstein_node::{
 
 use crate::simulation::{
     cluster::{Cluster, Event},
+    signing::{Seed, Signing},
     support::HOUR,
     traitors::{self, Traitor},
 };
@@ -58,6 +59,8 @@ pub struct Outcome {
     pub views: u64,
     /// What they were named for.
     pub named: BTreeSet<&'static str>,
+    /// What was signed with.
+    pub signing: Signing,
     /// A hash over all events in their order.
     pub trace: String,
 }
@@ -72,13 +75,14 @@ impl Outcome {
             traitors: cluster.traitors.values().map(|traitor| traitor.name()).collect(),
             views: cluster.watch.progress.most,
             named: cluster.named.keys().map(|(_, kind)| *kind).collect(),
+            signing: cluster.world.signing,
             trace: cluster.trace.to_string(),
         }
     }
 }
 
 /// Crashes, power cuts, loss and partitions under load for a while, with an observer, and now and then a wrong clock.
-pub fn storm(seed: u64, n: usize, span: u64) -> Outcome {
+pub fn storm(seed: impl Into<Seed>, n: usize, span: u64) -> Outcome {
     let mut cluster = Cluster::new(seed, n, 1);
     weather(&mut cluster, span);
     cluster.demand_silence();
@@ -86,7 +90,7 @@ pub fn storm(seed: u64, n: usize, span: u64) -> Outcome {
 }
 
 /// The same with as many traitors as may be, of any kinds.
-pub fn storm_with_traitors(seed: u64, n: usize, span: u64) -> Outcome {
+pub fn storm_with_traitors(seed: impl Into<Seed>, n: usize, span: u64) -> Outcome {
     let mut cluster = Cluster::new(seed, n, 1);
     for _ in 0..cluster.world.faulty_max() {
         let mut kinds = traitors::all();

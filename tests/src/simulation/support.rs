@@ -1,5 +1,7 @@
 //! A small ledger: its genesis, keys from fixed seeds, documents and batches by number.
 
+use std::sync::LazyLock;
+
 use markstein_node::pool::PoolLimits;
 use markstein_proto::{
     Anchor, Authority, AuthorityId, AuthoritySet, Commitment, DocumentDigest, DocumentType, DocumentTypeName,
@@ -16,8 +18,12 @@ pub const LIMITS: PoolLimits =
 /// The issuer's key.
 pub const ISSUER_KEY: u8 = 11;
 
+/// All keys there are: to derive a public one takes as long as a hundred steps.
+static KEYS: LazyLock<Vec<SecretKey>> =
+    LazyLock::new(|| (0..=u8::MAX).map(|seed| SecretKey::from_seed(&[seed; 32])).collect());
+
 pub fn key(seed: u8) -> SecretKey {
-    SecretKey::from_seed(&[seed; 32])
+    KEYS[usize::from(seed)].clone()
 }
 
 pub fn issuer() -> IssuerId {

@@ -49,8 +49,8 @@ fn lines_on(lie: &Lie<'_>, size: LogSize, root: Hash) -> String {
     let text = TreeHead { size, root }.checkpoint(origin).unwrap().to_text();
     let vkey = set.authorities()[lie.me].cosigner(origin);
     let time_s = (crate::simulation::support::START + lie.now) / 1000;
-    let cosignature = sign_cosignature(&lie.world.key(lie.me, 2), vkey.name(), &text, time_s).unwrap();
+    let cosignature = sign_cosignature(&*lie.world.key(lie.me, 2), vkey.name(), &text, time_s).unwrap();
     let name = KeyName::new(origin).unwrap();
-    let log_line = sign_ed25519(&name, &lie.world.key(lie.me, 3), &text).unwrap();
+    let log_line = sign_ed25519(&name, &*lie.world.key(lie.me, 3), &text).unwrap();
     format!("{cosignature}\n{log_line}\n")
 }

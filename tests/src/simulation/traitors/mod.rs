@@ -101,7 +101,7 @@ impl Lie<'_> {
     /// Its vote on whatever, rightly signed.
     pub fn vote(&self, view: u64, ballot: Ballot) -> Vote {
         let subject = Subject { epoch: EpochId(0), view: View(view), ballot };
-        Vote::sign(&self.world.ledger, subject, self.me as u32, &self.world.key(self.me, 1))
+        Vote::sign(&self.world.ledger, subject, self.me as u32, &*self.world.key(self.me, 1))
     }
 
     pub fn chance(&mut self, percent: u64) -> bool {
