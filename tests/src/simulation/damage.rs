@@ -13,6 +13,7 @@ use markstein_proto::Hash;
 use crate::simulation::{
     cluster::{Cluster, Event},
     folder::repaired,
+    signing::Seed,
 };
 
 /// Tables whose damage the scenario knows to look for, the journal among them.
@@ -33,7 +34,7 @@ pub struct Mended {
 /// One authority's disk is damaged while all go on. It stops and names the table where it meets that, or goes on as if
 /// nothing were; it is repaired, comes back, and votes again if its journal was whole, and never where it was not.
 pub fn damage(seed: u64, n: usize) -> Mended {
-    let mut cluster = Cluster::new(seed, n, 1);
+    let mut cluster = Cluster::new(Seed::real(seed), n, 1); // what operators run knows no stand-ins
     let node = (seed % n as u64) as usize;
     cluster.start_all();
     cluster.network.loss = cluster.random.below(5);
