@@ -6,10 +6,14 @@ use anyhow::anyhow;
 use markstein_node::config::{LogConfig, LogFormat};
 use tracing_subscriber::EnvFilter;
 
+/// Gossipsub warns of every message it refuses, as often as a peer sends one; the network counts and names instead. A level
+/// of the configuration for the same target takes the place of this one.
+const QUIET: &str = "libp2p_gossipsub=error";
+
 /// Starts logging, once in a process.
 pub(super) fn start(config: &LogConfig) -> anyhow::Result<()> {
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(&config.level)?)
+        .with_env_filter(EnvFilter::try_new(format!("{QUIET},{}", config.level))?)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     let started = match config.format {

@@ -9,7 +9,7 @@ use std::{
 
 use futures::{FutureExt, StreamExt};
 use libp2p::{
-    PeerId, Swarm, gossipsub, ping,
+    PeerId, Swarm, ping,
     swarm::{
         ConnectionId, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
@@ -24,6 +24,7 @@ use super::{
     lanes::{Lane, LaneEvent},
     limits::{BLOCKED_FOR, FLUSH_TIMEOUT, LogGate},
     links::{Link, Links},
+    meter::GossipEvent,
     peers::Record,
     silence::Watch,
     streams::{self, Ended, StreamEnd},
@@ -117,7 +118,7 @@ impl Actor {
                 self.dial_or_unblock(number, now);
             }
         }
-        self.publisher.run(&self.shared.outbox, &mut self.swarm.behaviour_mut().gossipsub, now);
+        self.publisher.run(&self.shared.outbox, self.swarm.behaviour_mut().gossipsub.gossip(), now);
     }
 
     fn dial_or_unblock(&mut self, number: usize, now: Instant) {
@@ -208,20 +209,9 @@ impl Actor {
                     self.on_lane(number, connection, what);
                 }
             }
-            BehaviourEvent::Gossipsub(gossipsub::Event::Message {
-                propagation_source,
-                message_id,
-                message,
-            }) => {
-                self.on_batch(propagation_source, message_id, message.data);
-            }
-            BehaviourEvent::Gossipsub(gossipsub::Event::Subscribed { .. }) => {
-                self.publisher.somebody_listens()
-            }
-            BehaviourEvent::Gossipsub(gossipsub::Event::SlowPeer { peer_id, failed_messages }) => {
-                if let Some(number) = self.shared.peers.number(&peer_id) {
-                    self.shared.peers.all()[number].traffic.dropped(failed_messages.non_priority);
-                }
+            BehaviourEvent::Gossipsub(GossipEvent::Told(event)) => self.on_gossip(*event),
+            BehaviourEvent::Gossipsub(GossipEvent::Trespass(peer, trespass)) => {
+                self.on_trespass(peer, trespass);
             }
             // Who does not answer pings at all is no node of ours; to close its connection would be to dial for ever.
             BehaviourEvent::Ping(ping::Event { result: Err(ping::Failure::Unsupported), .. }) => {}

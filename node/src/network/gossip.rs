@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     io,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -28,6 +28,7 @@ use super::{
         GOSSIP_MESSAGE_MAX, GOSSIP_QUEUE_MAX, OUTBOX_BATCHES_MAX, OUTBOX_BYTES_MAX, PUBLISH_BURST,
         PUBLISH_PER_SECOND, TokenBucket,
     },
+    meter::{Metered, Seen},
 };
 
 const HEARTBEAT: Duration = Duration::from_millis(300);
@@ -53,13 +54,18 @@ fn message_id(data: &[u8]) -> MessageId {
 /// before it is kept anywhere.
 pub(super) type Gossip = Behaviour<OneTopic, MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>>;
 
-/// Refuses messages of other topics.
+/// Counts messages, and refuses those of other topics.
 #[derive(Clone, Debug)]
-pub(super) struct OneTopic(TopicHash);
+pub(super) struct OneTopic {
+    topic: TopicHash,
+    seen: Arc<Seen>,
+}
 
 impl DataTransform for OneTopic {
     fn inbound_transform(&self, raw: RawMessage) -> Result<Message, io::Error> {
-        if raw.topic != self.0 {
+        self.seen.message(raw.data.len());
+        if raw.topic != self.topic {
+            self.seen.strange();
             return Err(io::Error::other("another topic"));
         }
         let RawMessage { source, data, sequence_number, topic, .. } = raw;
@@ -74,7 +80,7 @@ impl DataTransform for OneTopic {
 /// Gossipsub, subscribed to the topic. Messages have no author: a batch carries its issuer's signature, which node
 /// says it first matters to nobody, and a batch said by two nodes is one message. The connection tells who passed it
 /// on, and that peer answers for it.
-pub(super) fn behaviour(ledger: &LedgerId) -> Result<Gossip, NetworkError> {
+pub(super) fn behaviour(ledger: &LedgerId) -> Result<Metered, NetworkError> {
     let config = ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
@@ -95,15 +101,16 @@ pub(super) fn behaviour(ledger: &LedgerId) -> Result<Gossip, NetworkError> {
         max_subscribed_topics: 1,
         max_subscriptions_per_request: 4,
     };
+    let seen = Arc::new(Seen::default());
     let mut behaviour = Behaviour::new_with_subscription_filter_and_transform(
         MessageAuthenticity::Anonymous,
         config,
         filter,
-        OneTopic(topic.hash()),
+        OneTopic { topic: topic.hash(), seen: Arc::clone(&seen) },
     )
     .map_err(|error| NetworkError::Gossip(error.to_owned()))?;
     behaviour.subscribe(&topic).map_err(|error| NetworkError::Gossip(error.to_string()))?;
-    Ok(behaviour)
+    Ok(Metered::new(behaviour, seen))
 }
 
 /// Batches that wait to be published.
@@ -248,7 +255,7 @@ mod tests {
             key: None,
             validated: false,
         };
-        let transform = OneTopic(own.hash());
+        let transform = OneTopic { topic: own.hash(), seen: Arc::default() };
         assert_eq!(
             transform.inbound_transform(raw(&own)).map(|message| message.data).ok(),
             Some(b"batch".to_vec())

@@ -42,6 +42,11 @@ pub(super) const GOSSIP_MESSAGE_MAX: usize = GOSSIPED_BATCH_MAX + 8 * 1024;
 pub(super) const GOSSIP_PER_SECOND: u32 = 5_000;
 /// Those taken at once.
 pub(super) const GOSSIP_BURST: u32 = 20_000;
+/// Packets and messages of gossip that are looked at for one peer in a second, in the long run, duplicates included: those
+/// of [`GOSSIP_PER_SECOND`] from four others that it passes on.
+pub(super) const GOSSIP_SEEN_PER_SECOND: u32 = 4 * GOSSIP_PER_SECOND;
+/// Those looked at at once.
+pub(super) const GOSSIP_SEEN_BURST: u32 = 4 * GOSSIP_BURST;
 /// Batches of one peer whose verdict is awaited.
 pub(super) const VERDICTS_MAX: usize = 1024;
 /// Their bytes.

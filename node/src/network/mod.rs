@@ -19,6 +19,7 @@ mod gossip;
 mod lanes;
 mod limits;
 mod links;
+mod meter;
 mod peers;
 mod queue;
 mod silence;

@@ -16,9 +16,10 @@ use markstein_proto::{LedgerId, SecretKey};
 use super::{
     NetworkError,
     doors::Doors,
-    gossip::{self, Gossip},
+    gossip,
     lanes::{Lanes, Protocols},
     limits::{CONNECT_TIMEOUT, CONNECTIONS_PER_PEER_MAX, PING_INTERVAL, PING_TIMEOUT},
+    meter::Metered,
     peers::Peers,
 };
 
@@ -38,7 +39,7 @@ pub(super) struct Behaviour {
     pub(super) allowed: allow_block_list::Behaviour<allow_block_list::AllowedPeers>,
     limits: connection_limits::Behaviour,
     pub(super) lanes: Lanes,
-    pub(super) gossipsub: Gossip,
+    pub(super) gossipsub: Metered,
     ping: ping::Behaviour,
 }
 

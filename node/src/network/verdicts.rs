@@ -1,18 +1,20 @@
-//! Batches by gossip: what the inbox says of each, and what becomes of it and of whoever passed it on.
+//! Gossip: what the inbox says of each batch, and what becomes of it and of whoever passed it on.
 
 use std::sync::Arc;
 
 use futures::FutureExt;
 use libp2p::{
     PeerId,
-    gossipsub::{MessageAcceptance, MessageId},
+    gossipsub::{self, MessageAcceptance, MessageId},
 };
 
 use super::{
     GossipVerdict,
     actor::Actor,
     limits::{VERDICT_BYTES_MAX, VERDICTS_MAX},
+    meter::Trespass,
 };
+use crate::peer::Misbehaviour;
 
 /// What the inbox says of a batch.
 pub(super) struct Verdict {
@@ -23,7 +25,7 @@ pub(super) struct Verdict {
 }
 
 impl Actor {
-    pub(super) fn on_batch(&mut self, from: PeerId, id: MessageId, data: Vec<u8>) {
+    fn on_batch(&mut self, from: PeerId, id: MessageId, data: Vec<u8>) {
         let Some(number) = self.shared.peers.number(&from) else {
             self.report(&id, &from, MessageAcceptance::Ignore);
             return;
@@ -61,7 +63,33 @@ impl Actor {
         self.report(&id, &record.id, acceptance);
     }
 
+    pub(super) fn on_gossip(&mut self, event: gossipsub::Event) {
+        match event {
+            gossipsub::Event::Message { propagation_source, message_id, message } => {
+                self.on_batch(propagation_source, message_id, message.data);
+            }
+            gossipsub::Event::Subscribed { .. } => self.publisher.somebody_listens(),
+            gossipsub::Event::SlowPeer { peer_id, failed_messages } => {
+                if let Some(number) = self.shared.peers.number(&peer_id) {
+                    self.shared.peers.all()[number].traffic.dropped(failed_messages.non_priority);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_trespass(&mut self, peer: PeerId, trespass: Trespass) {
+        let Some(number) = self.shared.peers.number(&peer) else { return };
+        let misbehaviour = match trespass {
+            Trespass::Flood => Misbehaviour::new("gossip_flood", "more by gossip than any honest node says"),
+            Trespass::AnotherTopic => Misbehaviour::new("another_topic", "gossip on a topic of no use here"),
+        };
+        if self.shared.peers.all()[number].misbehaved(misbehaviour) {
+            self.block(number);
+        }
+    }
+
     fn report(&mut self, id: &MessageId, from: &PeerId, acceptance: MessageAcceptance) {
-        self.swarm.behaviour_mut().gossipsub.report_message_validation_result(id, from, acceptance);
+        self.swarm.behaviour_mut().gossipsub.gossip().report_message_validation_result(id, from, acceptance);
     }
 }

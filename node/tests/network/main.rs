@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bad_peers;
+mod floods;
 mod gossip;
 mod messages;
 mod pressure;

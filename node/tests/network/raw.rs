@@ -33,6 +33,9 @@ impl Drop for Raw {
     }
 }
 
+/// Gossipsub's.
+const GOSSIP: StreamProtocol = StreamProtocol::new("/meshsub/1.1.0");
+
 fn protocol(ledger: &LedgerId, class: &str) -> StreamProtocol {
     let short: String = ledger.to_string().chars().take(16).collect();
     StreamProtocol::try_from_owned(format!("/markstein/1/{short}/{class}")).unwrap()
@@ -54,8 +57,8 @@ impl Raw {
             .build();
         let mut control = swarm.behaviour().new_control();
         let mut tasks = Vec::new();
-        for class in ["urgent", "bulk"] {
-            let mut incoming = control.accept(protocol(&ledger, class)).unwrap();
+        for name in [protocol(&ledger, "urgent"), protocol(&ledger, "bulk"), GOSSIP] {
+            let mut incoming = control.accept(name).unwrap();
             tasks.push(tokio::spawn(async move {
                 let mut kept = Vec::new();
                 while let Some(stream) = incoming.next().await {
@@ -87,7 +90,15 @@ impl Raw {
 
     /// Opens a stream, again and again until there is one.
     pub async fn open(&self, class: &str) -> Stream {
-        let name = protocol(&self.ledger, class);
+        self.open_protocol(protocol(&self.ledger, class)).await
+    }
+
+    /// The same of gossipsub.
+    pub async fn open_gossip(&self) -> Stream {
+        self.open_protocol(GOSSIP).await
+    }
+
+    async fn open_protocol(&self, name: StreamProtocol) -> Stream {
         guarded("a stream", async {
             loop {
                 match self.control.clone().open_stream(self.peer, name.clone()).await {
