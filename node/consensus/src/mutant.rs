@@ -1,5 +1,5 @@
 //! Rules that can be broken on purpose, so that the tests can show that they notice. Only with the feature `mutants`,
-//! which nothing but this crate's tests switch on.
+//! which nothing but tests switch on.
 
 /// The rule that is broken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,22 @@ pub enum Mutant {
     AnyParent,
     /// Votes for a block of any time.
     AnyTime,
+    /// Votes for a block of long ago.
+    AnyAge,
+    /// Votes for a block far ahead of its clock.
+    AnySkew,
+    /// Nullifies a view that it finalised.
+    NullifyAfterFinalize,
+    /// Goes on voting when it meets a vote of its own that its journal does not know.
+    IgnoreClaims,
+    /// Who asks about what is final gets no answer.
+    NoLateAnswer,
+    /// Proposes without showing why it may build where it does.
+    NoProof,
+    /// Counts the last vote of an authority, not the first, and keeps no evidence.
+    OverwriteVotes,
+    /// Waits for a silent leader as for any other.
+    NoSkip,
     /// Notarizes without keeping the block.
     ThinNotarize,
     /// Finalizes without keeping the notarization.

@@ -66,6 +66,16 @@ impl Slot {
         self.compare(vote).filter(|_| self.caught.insert((vote.get().signer, kind)))
     }
 
+    /// Forgets the vote of this kind and signer.
+    pub(crate) fn uncount(&mut self, vote: &CheckedVote) {
+        let votes = match vote.subject().ballot {
+            Ballot::Notarize(_) => &mut self.notarize,
+            Ballot::Nullify => &mut self.nullify,
+            Ballot::Finalize(_) => &mut self.finalize,
+        };
+        votes.remove(&vote.get().signer);
+    }
+
     fn compare(&mut self, vote: &CheckedVote) -> Option<Evidence> {
         let signer = vote.get().signer;
         let evidence = |first: &CheckedVote| Some(Evidence { first: first.clone(), second: vote.clone() });

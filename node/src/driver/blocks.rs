@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use markstein_consensus::{Fact, Input, Verdict};
-use markstein_proto::{Batch, BatchId, Hash, Header, consensus::CheckedProposal};
+use markstein_proto::{Batch, BatchId, Hash, Header, Leaf, TimeMs, consensus::CheckedProposal};
 
-use super::{Driver, DriverError};
+use super::{Driver, DriverError, mutant::Mutant};
 use crate::{
     ledger::{BLOCK_BYTES_MAX, BatchRefusal, Branch, ExecuteError, InvalidBlock, State, Turn, execute},
     messages::Message,
@@ -107,10 +107,17 @@ impl Driver {
         let Some(parent) = self.branch(&header.parent) else {
             return Ok(Verdict::Missing); // its parent is not valid here any more: it is asked again if it matters
         };
-        let turn =
-            Turn { epoch: header.epoch, view: header.view, proposer: header.proposer, time: header.time };
+        let earliest = if self.breaks(Mutant::BeforeParent) { parent.tip().time.0 + 1 } else { 0 };
+        let time = TimeMs(header.time.0.max(earliest));
+        let turn = Turn { epoch: header.epoch, view: header.view, proposer: header.proposer, time };
         let reason = match execute(&parent, &self.rules, turn, batches) {
             Ok(block) if block.header == *header => {
+                self.executed.insert(header.block_id(), Arc::new(block));
+                return Ok(Verdict::Valid);
+            }
+            Ok(mut block) if self.breaks(Mutant::AnyHeader) || time != header.time => {
+                block.header_leaf = Leaf::Header(header.clone()).encode();
+                block.header = header.clone();
                 self.executed.insert(header.block_id(), Arc::new(block));
                 return Ok(Verdict::Valid);
             }
@@ -172,6 +179,9 @@ impl Driver {
     /// vote covers them.
     pub(super) fn keep_batches_of(&mut self, fact: &Fact) -> Result<(), DriverError> {
         let Fact::Block(proposal) = fact else { return Ok(()) };
+        if self.breaks(Mutant::ThinBatches) {
+            return Ok(());
+        }
         let id = proposal.get().block_id();
         let Some(block) = self.executed.get(&id).cloned() else {
             return Err(StorageError::corrupt(

@@ -3,7 +3,7 @@
 use markstein_consensus::{Effect, Evidence, Fact, Input, Recipient, Send};
 use markstein_proto::consensus::Vote;
 
-use super::{Audience, Driver, DriverError};
+use super::{Audience, Driver, DriverError, mutant::Mutant};
 use crate::{
     messages::Message,
     peer::{Misbehaviour, Peer},
@@ -38,8 +38,18 @@ impl Driver {
                     self.journal.append(fact, &mut self.recorded);
                 }
                 let writes = std::mem::take(&mut self.recorded);
-                self.db.commit(writes, Durability::Synced)?;
-                then.into_iter().for_each(|send| self.send(send));
+                if self.breaks(Mutant::SendFirst) {
+                    then.iter().for_each(|send| self.send(send.clone()));
+                }
+                let durability =
+                    if self.breaks(Mutant::Unsynced) { Durability::Unsynced } else { Durability::Synced };
+                let result = self.db.commit(writes, durability);
+                if !self.breaks(Mutant::IgnoreFailure) {
+                    result?;
+                }
+                if !self.breaks(Mutant::SendFirst) {
+                    then.into_iter().for_each(|send| self.send(send));
+                }
             }
             Effect::Record(fact) => {
                 if let Fact::Certified(certificate) = &fact {

@@ -15,6 +15,7 @@ mod facts;
 mod finality;
 mod gather;
 mod inspect;
+mod mutant;
 mod peers;
 mod recovery;
 mod runs;
@@ -37,8 +38,13 @@ pub use builder::CLOCK_SKEW_MAX_MS;
 pub use event::{Audience, Checked, Event, Outbox};
 pub use facts::{Promise, promises, proposed_batches};
 pub use inspect::Inspector;
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use serve::answer;
 pub use thread::{Events, Mailbox, mailbox, run};
+
+#[cfg(not(feature = "mutants"))]
+use mutant::Mutant;
 
 use crate::{
     finality::Publisher,
@@ -160,6 +166,8 @@ pub struct Driver {
     /// A block to build in the next step: one a step, so that whoever runs this can stop it in between.
     to_build: Option<(View, Hash, bool)>,
     has_built: bool,
+    #[cfg(feature = "mutants")]
+    mutant: Mutant,
 }
 
 impl std::fmt::Debug for Driver {
@@ -199,12 +207,17 @@ impl Driver {
     /// # Errors
     /// See [`DriverError`].
     pub fn start(parts: Parts, now: Now) -> Result<Self, DriverError> {
+        Self::open(parts, now, Mutant::None)
+    }
+
+    fn open(parts: Parts, now: Now, mutant: Mutant) -> Result<Self, DriverError> {
         let db = parts.state.db().clone();
         let set = Arc::new(parts.state.authorities().clone());
         let last_final = final_block(&parts.state);
         let (journal, facts) = facts::Journal::load(&db, last_final.view)?;
         let lost = db.get::<Meta>(&MetaKey::JournalLost)?;
-        let forgot = lost.is_some() || db.get::<Meta>(&MetaKey::Amnesia)?.is_some();
+        let ignores = cfg!(feature = "mutants") && mutant == Mutant::VoteAfterLoss;
+        let forgot = !ignores && (lost.is_some() || db.get::<Meta>(&MetaKey::Amnesia)?.is_some());
         let (me, consensus, cosigner) = match parts.hands {
             Some(Hands { number, consensus, cosigner }) => (Some(number), Some(consensus), Some(cosigner)),
             None => (None, None, None),
@@ -225,17 +238,19 @@ impl Driver {
             last_final,
             finalization: newest_finalization(&db, &parts.state)?,
         };
+        let inquires = voting == Voting::Later && !(cfg!(feature = "mutants") && mutant == Mutant::NoInquiry);
+        let undecided = cfg!(feature = "mutants") && mutant == Mutant::CosignUndecided;
         let quorum = set.quorum();
         let mut driver = Self {
             checkpoints: checkpoints::Checkpoints::new(
                 cosigner.filter(|_| !forgot),
                 KeptLines::load(&db)?,
                 parts.rules.verified().another(),
-                journal.last_finalize(),
+                journal.last_finalize().filter(|_| !undecided),
                 parts.recosign,
             ),
-            recovery: recovery::Recovery::load(&db, if voting == Voting::Later { quorum - 1 } else { 0 })?,
-            engine: Engine::new(setup, facts, now),
+            recovery: recovery::Recovery::load(&db, if inquires { quorum - 1 } else { 0 })?,
+            engine: mutant::engine(setup, facts, now, mutant),
             origin: parts.origin,
             rules: parts.rules,
             peers: peers::Peers::new(&set, me, parts.view, parts.run),
@@ -262,6 +277,8 @@ impl Driver {
             pool_due: true,
             to_build: None,
             has_built: false,
+            #[cfg(feature = "mutants")]
+            mutant,
             db,
         };
         if forgot {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use markstein_consensus::{AuthorityNumber, Engine, Now};
 use markstein_proto::{AuthoritySet, Hash, Height, LogSize, View};
 
-use super::{Audience, Driver, runs::Runs};
+use super::{Audience, Driver, mutant::Mutant, runs::Runs};
 use crate::{
     ledger::{FinalState, State},
     messages::{Heartbeat, Message, POOLED_MAX},
@@ -195,7 +195,7 @@ impl Driver {
             self.outbox.send(peer, Message::AskMemory);
         }
         let waiting = self.pool.ids(0, POOLED_MAX).0;
-        if !waiting.is_empty() {
+        if !waiting.is_empty() && !self.breaks(Mutant::NoReconciliation) {
             self.outbox.send(peer, Message::Pooled(waiting));
         }
         self.tell_cosignatures(peer)
@@ -236,7 +236,7 @@ impl Driver {
     pub(super) fn say_pooled(&mut self) {
         let (ids, next) = self.pool.ids(self.peers.pooled_cursor, POOLED_MAX);
         self.peers.pooled_cursor = next;
-        if !ids.is_empty() {
+        if !ids.is_empty() && !self.breaks(Mutant::NoReconciliation) {
             self.outbox.broadcast(Audience::Authorities, Message::Pooled(ids));
         }
     }

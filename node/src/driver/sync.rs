@@ -16,7 +16,7 @@ use markstein_proto::{
     consensus::{Ballot, CheckedCertificate},
 };
 
-use super::{Driver, DriverError, blocks::difference, final_block};
+use super::{Driver, DriverError, blocks::difference, final_block, mutant::Mutant};
 use crate::{
     ledger::{ExecuteError, ExecutedBlock, FinalState, State, Turn, execute},
     messages::Message,
@@ -299,7 +299,7 @@ impl Driver {
             follows
         });
         let is_final = finalization.subject().ballot == Ballot::Finalize(parent);
-        if !linked || !is_final {
+        if (!linked || !is_final) && !self.breaks(Mutant::AnyRange) {
             let what = Misbehaviour::new("bad_range", "headers that do not lead to their finalization");
             self.outbox.misbehaved(peer, what);
             return self.ask_range();
@@ -414,7 +414,7 @@ impl Driver {
             Turn { epoch: header.epoch, view: header.view, proposer: header.proposer, time: header.time };
         let named = batches.clone();
         match execute(&self.state, &self.rules, turn, batches) {
-            Ok(block) if block.header == *header => Ok(Some(block)),
+            Ok(block) if block.header == *header || self.breaks(Mutant::AnyBatches) => Ok(Some(block)),
             Ok(block) if block.header.root_before != header.root_before => Ok(None),
             Ok(block) => {
                 let difference = difference(header, &block.header);

@@ -81,8 +81,8 @@ pub struct Cluster {
 
 impl Cluster {
     pub fn new(seed: impl Into<Seed>, n: usize, observers: usize) -> Self {
-        let Seed { number, signing } = seed.into();
-        let world = World::new(n, observers, signing);
+        let seed = seed.into();
+        let (number, world) = (seed.number, World::new(n, observers, seed));
         let mut random = Random::new(number ^ (n as u64) << 56);
         let nodes: Vec<Node> =
             (0..n + observers).map(|_| Node::new(&world, random.below(4001) as i64 - 2000)).collect();
@@ -282,7 +282,7 @@ impl Cluster {
     /// Sends a message that a node's own code made; a traitor says what it likes instead.
     pub fn send(&mut self, node: usize, to: &[usize], message: &Message) {
         if self.is_honest(node) {
-            self.watch.said(node, message);
+            self.watch.said(node, message, self.now);
             let bytes: Arc<[u8]> = message.encode().into();
             self.count(node, to, message);
             to.iter().for_each(|to| self.transmit(node, *to, &bytes, Way::Stream));

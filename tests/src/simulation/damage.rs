@@ -33,9 +33,10 @@ pub struct Mended {
 
 /// One authority's disk is damaged while all go on. It stops and names the table where it meets that, or goes on as if
 /// nothing were; it is repaired, comes back, and votes again if its journal was whole, and never where it was not.
-pub fn damage(seed: u64, n: usize) -> Mended {
-    let mut cluster = Cluster::new(Seed::real(seed), n, 1); // what operators run knows no stand-ins
-    let node = (seed % n as u64) as usize;
+pub fn damage(seed: impl Into<Seed>, n: usize) -> Mended {
+    let seed = seed.into().with_real_signatures(); // what operators run knows no stand-ins
+    let mut cluster = Cluster::new(seed, n, 1);
+    let node = (seed.number % n as u64) as usize;
     cluster.start_all();
     cluster.network.loss = cluster.random.below(5);
     (0..12).for_each(|step| cluster.plan_submission(200 + 700 * step));

@@ -6,7 +6,7 @@ use markstein_node::{
     ledger::State,
     storage::{
         Read,
-        tables::{Outcome, Outcomes},
+        tables::{Meta, MetaKey, Outcome, Outcomes},
     },
 };
 
@@ -74,6 +74,9 @@ impl Cluster {
                 "node {node} lacks what was acknowledged"
             );
             self.watch.look_closely(node, live, &self.clients);
+            let forgot = live.db.contains::<Meta>(&MetaKey::Amnesia).unwrap();
+            let remembers = node >= self.world.n || self.watch.votes.remembers(node as u32);
+            assert!(!(forgot && remembers), "node {node} lacks a vote of its own, and lost no journal");
         }
         for (number, one) in self.clients.submissions.iter().enumerate() {
             let outcome = |node: usize| self.live(node).db.get::<Outcomes>(&one.id.0).unwrap();

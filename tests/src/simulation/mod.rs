@@ -28,4 +28,6 @@ pub use scenarios::{
     storm_with_traitors,
 };
 pub use signing::{Seed, Signing};
-pub use storms::{four_with_crashes, four_with_one_silent, four_with_twins, seven_with_twins};
+pub use storms::{
+    four_with_crashes, four_with_one_silent, four_with_traitor, four_with_twins, seven_with_twins,
+};

@@ -22,11 +22,18 @@ use markstein_node::{
     shutdown::StopSignal,
     storage::Db,
 };
+#[cfg(feature = "mutants")]
+use markstein_node::{
+    driver::Mutant,
+    verified::{Signatures, Verified},
+};
 use markstein_proto::{Batch, Genesis, LedgerId, Sign, TimeMs, receipt::TrustRoot};
+#[cfg(feature = "mutants")]
+use markstein_proto::{PublicKey, Signature};
 
 use crate::simulation::{
     disk::Disk,
-    signing::Signing,
+    signing::{Seed, Signing},
     support::{LIMITS, START, genesis_of},
 };
 
@@ -37,6 +44,9 @@ pub struct World {
     pub trust: TrustRoot,
     pub rules: Rules,
     pub signing: Signing,
+    /// The rule that all nodes break.
+    #[cfg(feature = "mutants")]
+    mutant: Mutant,
     /// Authorities; observers come after them, and twins after those.
     pub n: usize,
     pub observers: usize,
@@ -45,7 +55,8 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(n: usize, observers: usize, signing: Signing) -> Self {
+    pub fn new(n: usize, observers: usize, seed: Seed) -> Self {
+        let signing = seed.signing;
         let genesis = genesis_of(u8::try_from(n).unwrap());
         let (ledger, rules) = (genesis.ledger_id(), Rules::with_signatures(&genesis, signing.verified()));
         Self {
@@ -54,6 +65,8 @@ impl World {
             ledger,
             rules,
             signing,
+            #[cfg(feature = "mutants")]
+            mutant: seed.mutant,
             n,
             observers,
             twinned: Vec::new(),
@@ -196,6 +209,8 @@ impl Node {
             Peer::Observer(_) => None,
         };
         let (set, verified) = (&genesis.authorities, world.signing.verified());
+        #[cfg(feature = "mutants")]
+        let verified = if world.mutant == Mutant::AnySignature { anything() } else { verified };
         let inspector = Arc::new(Inspector::with_signatures(world.ledger, set, me, verified));
         let mouth = Arc::new(Mouth::default());
         let parts = Parts {
@@ -216,7 +231,7 @@ impl Node {
         };
         let at = Now { tick: 0, clock: clock_of(now, self.skew) };
         clock.0.store(at.clock.0, Ordering::Relaxed);
-        let driver = Driver::start(parts, at)?;
+        let driver = started(world, parts, at)?;
         self.live = Some(Live {
             driver,
             admission,
@@ -260,6 +275,29 @@ impl Live {
     pub fn take_news(&self) -> News {
         mem::take(&mut self.herald.0.lock().unwrap())
     }
+}
+
+#[cfg(not(feature = "mutants"))]
+fn started(_: &World, parts: Parts, now: Now) -> Result<Driver, DriverError> {
+    Driver::start(parts, now)
+}
+
+#[cfg(feature = "mutants")]
+fn started(world: &World, parts: Parts, now: Now) -> Result<Driver, DriverError> {
+    Driver::with_mutant(parts, now, world.mutant)
+}
+
+/// Takes every signature for good.
+#[cfg(feature = "mutants")]
+fn anything() -> Verified {
+    #[derive(Debug)]
+    struct Anything;
+    impl Signatures for Anything {
+        fn verify(&self, _: &PublicKey, _: &[u8], _: &Signature) -> bool {
+            true
+        }
+    }
+    Verified::with(Arc::new(Anything))
 }
 
 fn clock_of(now: u64, skew: i64) -> TimeMs {

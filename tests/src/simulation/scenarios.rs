@@ -176,7 +176,7 @@ fn traitor(seed: u64, n: usize, traitor: Box<dyn Traitor>) -> BTreeSet<&'static 
 
 /// Everybody loses power right after a submission was accepted, and comes back soon, or after more than a day: what was
 /// accepted becomes final, or is refused as too old. Gives how many were refused.
-pub fn outage(seed: u64, n: usize) -> usize {
+pub fn outage(seed: impl Into<Seed>, n: usize) -> usize {
     let mut cluster = Cluster::new(seed, n, 1);
     cluster.start_all();
     cluster.plan_submission(1);
@@ -199,7 +199,7 @@ pub fn outage(seed: u64, n: usize) -> usize {
 }
 
 /// A node that was away for many blocks catches up, and its power goes at any commit of that, again and again.
-pub fn catch_up(seed: u64, n: usize) {
+pub fn catch_up(seed: impl Into<Seed>, n: usize) {
     let mut cluster = Cluster::new(seed, n, 1);
     cluster.start_all();
     let (away, blocks) = (cluster.any_node(), 50 + cluster.random.below(25));
@@ -228,9 +228,10 @@ pub fn catch_up(seed: u64, n: usize) {
 
 /// An authority's disk is put back to an older copy after it voted, without a quorum: it never votes again where it
 /// voted before, and follows. Gives whether it knows that it forgot.
-pub fn restored_copy(seed: u64, n: usize) -> bool {
+pub fn restored_copy(seed: impl Into<Seed>, n: usize) -> bool {
+    let seed = seed.into();
     let mut cluster = Cluster::new(seed, n, 1);
-    let node = (seed % n as u64) as usize;
+    let node = (seed.number % n as u64) as usize;
     cluster.start_all();
     cluster.plan_submission(1);
     cluster.demand_progress();

@@ -9,6 +9,8 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+#[cfg(feature = "mutants")]
+use markstein_node::driver::Mutant;
 use markstein_node::verified::{Signatures, Strict, Verified};
 use markstein_proto::{Batch, Hash, PublicKey, SecretKey, Sign, Signature};
 
@@ -26,6 +28,9 @@ pub struct Seed {
     pub number: u64,
     /// What is signed with.
     pub signing: Signing,
+    /// The rule that all nodes break.
+    #[cfg(feature = "mutants")]
+    pub mutant: Mutant,
 }
 
 /// What a run signs with.
@@ -41,7 +46,24 @@ impl Seed {
     /// With real signatures, whatever the number.
     #[must_use]
     pub const fn real(number: u64) -> Self {
-        Self { number, signing: Signing::Real }
+        Self {
+            number,
+            signing: Signing::Real,
+            #[cfg(feature = "mutants")]
+            mutant: Mutant::None,
+        }
+    }
+
+    /// The same with real signatures.
+    pub(super) const fn with_real_signatures(self) -> Self {
+        Self { signing: Signing::Real, ..self }
+    }
+
+    /// The same with a rule that all nodes break.
+    #[cfg(feature = "mutants")]
+    #[must_use]
+    pub fn breaking(self, mutant: Mutant) -> Self {
+        Self { mutant, ..self }
     }
 }
 
@@ -49,7 +71,7 @@ impl From<u64> for Seed {
     /// The seed chooses what it is signed with.
     fn from(number: u64) -> Self {
         let signing = if number.is_multiple_of(REAL_EVERY) { Signing::Real } else { Signing::StandIns };
-        Self { number, signing }
+        Self { signing, ..Self::real(number) }
     }
 }
 

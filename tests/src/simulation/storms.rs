@@ -4,19 +4,20 @@
 use crate::simulation::{
     cluster::Cluster,
     scenarios::{Outcome, STORM, betray, weather},
-    traitors::Mute,
+    signing::Seed,
+    traitors::{self, Mute},
 };
 
 /// The longest pause between two faults.
 const PAUSE: u64 = 1200;
 
 /// Four honest authorities and an observer: crashes, power cuts at any commit, loss, partitions that move.
-pub fn four_with_crashes(seed: u64) -> Outcome {
+pub fn four_with_crashes(seed: impl Into<Seed>) -> Outcome {
     storm(seed, 4, |_| ())
 }
 
 /// One of four never says anything: it is down, or it is mute.
-pub fn four_with_one_silent(seed: u64) -> Outcome {
+pub fn four_with_one_silent(seed: impl Into<Seed>) -> Outcome {
     storm(seed, 4, |cluster| {
         let node = cluster.random.below(4) as usize;
         if cluster.chance(50) {
@@ -29,7 +30,7 @@ pub fn four_with_one_silent(seed: u64) -> Outcome {
 }
 
 /// The keys of one of four run on two nodes.
-pub fn four_with_twins(seed: u64) -> Outcome {
+pub fn four_with_twins(seed: impl Into<Seed>) -> Outcome {
     storm(seed, 4, |cluster| {
         let authority = cluster.random.below(4) as usize;
         cluster.twin(authority);
@@ -37,7 +38,7 @@ pub fn four_with_twins(seed: u64) -> Outcome {
 }
 
 /// The keys of two of seven run on two nodes each.
-pub fn seven_with_twins(seed: u64) -> Outcome {
+pub fn seven_with_twins(seed: impl Into<Seed>) -> Outcome {
     storm(seed, 7, |cluster| {
         let first = cluster.random.below(7) as usize;
         let second = (first + 1 + cluster.random.below(6) as usize) % 7;
@@ -46,7 +47,16 @@ pub fn seven_with_twins(seed: u64) -> Outcome {
     })
 }
 
-fn storm(seed: u64, n: usize, prepare: impl FnOnce(&mut Cluster)) -> Outcome {
+/// One of four is a traitor, of the kind with this name.
+pub fn four_with_traitor(seed: impl Into<Seed>, kind: &str) -> Outcome {
+    storm(seed, 4, |cluster| {
+        let node = cluster.random.below(4) as usize;
+        let traitor = traitors::all().into_iter().find(|traitor| traitor.name() == kind);
+        betray(cluster, node, traitor.expect("a traitor of this name"));
+    })
+}
+
+fn storm(seed: impl Into<Seed>, n: usize, prepare: impl FnOnce(&mut Cluster)) -> Outcome {
     let mut cluster = Cluster::new(seed, n, 1);
     cluster.pause = PAUSE;
     prepare(&mut cluster);

@@ -88,12 +88,15 @@ impl Engine {
         assert!(header.view == view && header.proposer == self.me.0, "the block is built for this turn");
         let Some(vote) = self.sign(view, Ballot::Notarize(header.block_id())) else { return };
         let skip = parent.nullifications.len().saturating_sub(PROPOSAL_NULLIFICATIONS_MAX);
+        let shown = |certificate: &CheckedCertificate| {
+            (!self.breaks(Mutant::NoProof)).then(|| certificate.get().clone())
+        };
         let proposal = CheckedProposal::own(Proposal {
             header,
             batches,
             vote: vote.get().clone(),
-            parent: parent.certificate.map(|c| c.get().clone()),
-            nullifications: parent.nullifications.iter().skip(skip).map(|c| c.get().clone()).collect(),
+            parent: parent.certificate.as_ref().and_then(shown),
+            nullifications: parent.nullifications.iter().skip(skip).filter_map(shown).collect(),
         });
         let id = proposal.get().block_id();
         self.learn(&proposal, self.me);
@@ -163,10 +166,10 @@ impl Engine {
     /// The clock bounds: when voting, never in catch-up.
     fn is_timely(&self, time: u64) -> bool {
         let clock = self.now.clock.0;
-        let broken = self.breaks(Mutant::AnyTime);
-        broken
-            || time <= clock.saturating_add(self.timing.clock_skew_max)
-                && time >= clock.saturating_sub(self.timing.proposal_age_max)
+        let (any, any_skew, any_age) =
+            (self.breaks(Mutant::AnyTime), self.breaks(Mutant::AnySkew), self.breaks(Mutant::AnyAge));
+        (any || any_skew || time <= clock.saturating_add(self.timing.clock_skew_max))
+            && (any || any_age || time >= clock.saturating_sub(self.timing.proposal_age_max))
     }
 
     /// Notarized blocks with batches above the final one; one whose body is unknown counts.

@@ -141,6 +141,7 @@ impl Engine {
         let leader = leader(self.view, self.authorities);
         let tick = self.now.tick;
         leader != self.me
+            && !self.breaks(Mutant::NoSkip)
             && tick >= self.started + self.timing.skip_after
             && tick >= self.heard[leader.0 as usize] + self.timing.skip_after
     }

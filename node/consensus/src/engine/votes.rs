@@ -51,7 +51,7 @@ impl Engine {
             return;
         }
         let own = self.slots.get_mut(&view).and_then(|slot| slot.own.slot(&ballot).clone());
-        if own.is_some_and(|own| own.subject() == vote.subject()) {
+        if own.is_some_and(|own| own.subject() == vote.subject()) || self.breaks(Mutant::IgnoreClaims) {
             return;
         }
         match self.voting {
@@ -94,7 +94,11 @@ impl Engine {
             return;
         }
         let quorum = self.quorum();
+        let overwrites = self.breaks(Mutant::OverwriteVotes);
         let slot = self.slot(view);
+        if overwrites {
+            slot.uncount(vote);
+        }
         let evidence = slot.count(vote);
         let certificate = slot.certificate(&ballot, quorum);
         if let Some(evidence) = evidence {
@@ -204,8 +208,9 @@ impl Engine {
 
     /// Rule 3: a nullify vote, never beside a finalize vote.
     pub(super) fn vote_nullify(&mut self, view: View) {
+        let broken = self.breaks(Mutant::NullifyAfterFinalize);
         let own = &self.slot(view).own;
-        if own.nullify.is_none() && own.finalize.is_none() {
+        if own.nullify.is_none() && (own.finalize.is_none() || broken) {
             self.cast(view, Ballot::Nullify, Vec::new());
         }
     }
@@ -234,7 +239,8 @@ impl Engine {
         *own = Some(vote.clone());
         let own = &self.slot(subject.view).own;
         let both = own.nullify.is_some() && own.finalize.is_some();
-        assert!(!both || self.breaks(Mutant::FinalizeAfterNullify), "never nullify and finalize in one view");
+        let broken = self.breaks(Mutant::FinalizeAfterNullify) || self.breaks(Mutant::NullifyAfterFinalize);
+        assert!(!both || broken, "never nullify and finalize in one view");
         facts.push(Fact::Voted(vote.clone()));
         let lost = |fact: &Fact| match fact {
             Fact::Voted(_) => self.breaks(Mutant::ForgetVotes),
@@ -249,6 +255,7 @@ impl Engine {
     /// Answers a message at or below the final view with the newest finalization, once a while for each sender.
     fn tell_finalization(&mut self, to: AuthorityNumber) {
         if let Some(finalization) = self.finalization.clone()
+            && !self.breaks(Mutant::NoLateAnswer)
             && self.may_tell(to)
         {
             self.tell(to, finalization);

@@ -4,6 +4,7 @@ mod acknowledged;
 mod agreement;
 mod busy;
 mod cosigned;
+mod dated;
 mod height;
 mod once;
 mod progress;
@@ -24,6 +25,7 @@ pub use acknowledged::Acknowledged;
 pub use agreement::Agreement;
 pub use busy::Busy;
 pub use cosigned::Cosigned;
+pub use dated::Dated;
 pub use height::Heights;
 pub use once::Once;
 pub use progress::Progress;
@@ -40,6 +42,7 @@ pub struct Watch {
     pub refused: Refused,
     pub votes: Votes,
     pub cosigned: Cosigned,
+    pub dated: Dated,
     pub busy: Busy,
     pub validity: Validity,
     pub heights: Heights,
@@ -56,6 +59,7 @@ impl Watch {
             refused: Refused::default(),
             votes: Votes::default(),
             cosigned: Cosigned::new(genesis.authorities.authorities().len()),
+            dated: Dated::default(),
             busy: Busy::new(nodes),
             validity: Validity::new(genesis),
             heights: Heights::new(nodes),
@@ -73,7 +77,8 @@ impl Watch {
     }
 
     /// An honest node said this.
-    pub fn said(&mut self, node: usize, message: &Message) {
+    pub fn said(&mut self, node: usize, message: &Message, now: u64) {
+        self.dated.said(message, now);
         self.votes.said(node, message);
         self.cosigned.said(node, message);
     }
@@ -84,6 +89,7 @@ impl Watch {
         self.heights.look(node, tip.height.0, now);
         for block in self.agreement.look(node, &live.db, tip) {
             self.once.look(&block);
+            self.dated.look(&block.header.block_id(), block.header.time, now);
             self.validity.look(&block, clients);
         }
         if let Some(checkpoint) = live.finality.checkpoint() {

@@ -50,6 +50,11 @@ impl Votes {
         self.forgot.insert(authority, u64::MAX);
     }
 
+    /// Whether this authority is honest and has the journal of all it said.
+    pub fn remembers(&self, authority: u32) -> bool {
+        !self.traitors.contains(&authority) && !self.forgot.contains_key(&authority)
+    }
+
     fn vote(&mut self, node: usize, vote: &Vote) {
         assert_eq!(vote.signer as usize, node, "node {node} passes on a vote of another");
         self.cast(vote.signer, vote.subject);

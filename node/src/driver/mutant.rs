@@ -1,0 +1,93 @@
+//! Rules that can be broken on purpose, so that the simulation of whole clusters can show that it notices. Only with the
+//! feature `mutants`, which nothing but that simulation's test switches on.
+
+use super::Driver;
+
+/// The rule that is broken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(not(feature = "mutants"), allow(dead_code))]
+pub enum Mutant {
+    /// None is.
+    #[default]
+    None,
+    /// One of the engine's.
+    #[cfg(feature = "mutants")]
+    Engine(markstein_consensus::Mutant),
+    /// Votes are sent, and then made durable.
+    SendFirst,
+    /// Votes are written without waiting for the disk.
+    Unsynced,
+    /// A failed write of a vote does not end the driver.
+    IgnoreFailure,
+    /// A vote is durable without the batches of its block.
+    ThinBatches,
+    /// A starting authority does not ask what it said before.
+    NoInquiry,
+    /// Votes with a journal that was lost.
+    VoteAfterLoss,
+    /// Pools are not compared.
+    NoReconciliation,
+    /// After a restart all that is final is cosigned, whatever of this node's finalize votes is not decided.
+    CosignUndecided,
+    /// Headers of a catch-up need not lead to their finalization.
+    AnyRange,
+    /// What a catch-up brings is not compared with its header.
+    AnyBatches,
+    /// A proposed header is not compared with the one that execution gives.
+    AnyHeader,
+    /// A block may be dated before its parent.
+    BeforeParent,
+    /// Signatures of peers are not looked at: whoever makes the driver's [`super::Inspector`] sees to it.
+    AnySignature,
+}
+
+#[cfg(feature = "mutants")]
+impl Driver {
+    /// A driver that breaks a rule. Otherwise as [`Driver::start`].
+    ///
+    /// # Errors
+    /// See [`super::DriverError`].
+    pub fn with_mutant(
+        parts: super::Parts,
+        now: markstein_consensus::Now,
+        mutant: Mutant,
+    ) -> Result<Self, super::DriverError> {
+        Self::open(parts, now, mutant)
+    }
+
+    pub(super) fn breaks(&self, rule: Mutant) -> bool {
+        self.mutant == rule
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub(super) fn engine(
+    setup: markstein_consensus::Setup,
+    facts: Vec<markstein_consensus::Fact>,
+    now: markstein_consensus::Now,
+    mutant: Mutant,
+) -> markstein_consensus::Engine {
+    let rule = match mutant {
+        Mutant::Engine(rule) => rule,
+        _ => markstein_consensus::Mutant::None,
+    };
+    markstein_consensus::Engine::with_mutant(setup, facts, now, rule)
+}
+
+#[cfg(not(feature = "mutants"))]
+impl Driver {
+    #[allow(clippy::unused_self)] // with the feature it is a question to the driver
+    pub(super) const fn breaks(&self, _: Mutant) -> bool {
+        false
+    }
+}
+
+#[cfg(not(feature = "mutants"))]
+pub(super) fn engine(
+    setup: markstein_consensus::Setup,
+    facts: Vec<markstein_consensus::Fact>,
+    now: markstein_consensus::Now,
+    _: Mutant,
+) -> markstein_consensus::Engine {
+    markstein_consensus::Engine::new(setup, facts, now)
+}

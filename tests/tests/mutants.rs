@@ -1,0 +1,134 @@
+//! Every rule of the consensus has a mutant: a cluster whose nodes break it must fail a scenario, or the simulation proves
+//! nothing.
+//!
+//! `cargo test --release -p markstein-tests --features mutants --test mutants -- --nocapture` lists what catches which.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use markstein_consensus::Mutant as Rule;
+use markstein_node::driver::Mutant;
+use markstein_tests::simulation::{
+    Seed, catch_up, damage, four_with_crashes, four_with_one_silent, four_with_traitor, four_with_twins,
+    outage, restored_copy, seven_with_twins,
+};
+
+type Scenario = (&'static str, fn(Seed));
+
+const CRASHES: Scenario = ("four with crashes", |seed| drop(four_with_crashes(seed)));
+const SILENT: Scenario = ("four, one silent", |seed| drop(four_with_one_silent(seed)));
+const TWINS: Scenario = ("four with twins", |seed| drop(four_with_twins(seed)));
+const SEVEN: Scenario = ("seven with twins", |seed| drop(seven_with_twins(seed)));
+const RESTORED: Scenario = ("a restored copy", |seed| _ = restored_copy(seed, 4));
+const DAMAGE: Scenario = ("a damaged disk", |seed| drop(damage(seed, 4)));
+const OUTAGE: Scenario = ("an outage of all", |seed| _ = outage(seed, 4));
+const CATCH_UP: Scenario = ("catch-up", |seed| catch_up(seed, 4));
+const MISLEADER: Scenario = ("four, one misleading", |seed| drop(four_with_traitor(seed, "misleader")));
+const FORGER: Scenario = ("four, one forging", |seed| drop(four_with_traitor(seed, "forger")));
+const FUTURE: Scenario =
+    ("four, one in the future", |seed| drop(four_with_traitor(seed, "builder in the future")));
+const PAST: Scenario = ("four, one in the past", |seed| drop(four_with_traitor(seed, "builder in the past")));
+const BACKWARDS: Scenario =
+    ("four, one before the parent", |seed| drop(four_with_traitor(seed, "builder before the parent")));
+const OLD_PARENT: Scenario =
+    ("four, one on old parents", |seed| drop(four_with_traitor(seed, "builder on old parents")));
+const STATUS: Scenario =
+    ("four, one with wrong roots", |seed| drop(four_with_traitor(seed, "builder of wrong status roots")));
+
+/// Seeds within which a mutant must be caught.
+const SEEDS: u64 = 300;
+
+const fn rule(rule: Rule) -> Mutant {
+    Mutant::Engine(rule)
+}
+
+const STORMS: &[Scenario] = &[CRASHES, SILENT, TWINS, SEVEN];
+
+/// Each with the scenarios that may catch it.
+const MUTANTS: &[(Mutant, &[Scenario])] = &[
+    (rule(Rule::ForgetVotes), STORMS),
+    (rule(Rule::ThinNotarize), STORMS),
+    (rule(Rule::ThinFinalize), STORMS),
+    (Mutant::SendFirst, STORMS),
+    (Mutant::Unsynced, STORMS),
+    (Mutant::IgnoreFailure, STORMS),
+    (Mutant::ThinBatches, STORMS),
+    (rule(Rule::FinalizeAfterNullify), STORMS),
+    (rule(Rule::NullifyAfterFinalize), STORMS),
+    (rule(Rule::AnyParent), &[CRASHES, TWINS, SEVEN, OLD_PARENT]),
+    (Mutant::BeforeParent, &[BACKWARDS]),
+    (rule(Rule::AnySkew), &[CRASHES, FUTURE]),
+    (rule(Rule::AnyAge), &[CRASHES, PAST]),
+    (Mutant::AnyHeader, &[STATUS]),
+    (Mutant::NoInquiry, &[RESTORED]),
+    (rule(Rule::IgnoreClaims), &[RESTORED]),
+    (Mutant::VoteAfterLoss, &[DAMAGE]),
+    (rule(Rule::NoOwnVoteReplay), STORMS),
+    (rule(Rule::NoCertificateGossip), STORMS),
+    (rule(Rule::NoResend), STORMS),
+    (rule(Rule::NoProof), STORMS),
+    (rule(Rule::NoIdleWake), STORMS),
+    (rule(Rule::NoFinish), STORMS),
+    (rule(Rule::NoFetchRetry), STORMS),
+    (rule(Rule::TrustLists), &[CRASHES, TWINS, SEVEN, MISLEADER]),
+    (rule(Rule::NoLateAnswer), STORMS),
+    (rule(Rule::NoSkip), STORMS),
+    (rule(Rule::OverwriteVotes), STORMS),
+    (Mutant::NoReconciliation, &[CRASHES, SILENT, TWINS, OUTAGE]),
+    (Mutant::CosignUndecided, &[CRASHES, SILENT, TWINS, SEVEN, CATCH_UP]),
+    (Mutant::AnyRange, &[MISLEADER]),
+    (Mutant::AnyBatches, &[MISLEADER]),
+    (Mutant::AnySignature, &[FORGER]),
+];
+
+/// What noticed a mutant, and how it said so.
+type Catch = (&'static str, u64, String);
+
+fn caught(mutant: Mutant, scenarios: &[Scenario], seeds: u64) -> Option<Catch> {
+    let fails = |seed: u64, (name, run): &Scenario| {
+        let panic = catch_unwind(AssertUnwindSafe(|| run(Seed::from(seed).breaking(mutant)))).err()?;
+        Some((*name, seed, said(&*panic)))
+    };
+    (0..seeds).find_map(|seed| scenarios.iter().find_map(|scenario| fails(seed, scenario)))
+}
+
+/// The first line of what a panic said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+    text.lines().next().unwrap_or_default().chars().take(90).collect()
+}
+
+#[test]
+fn every_broken_rule_is_noticed() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let (next, missed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some((mutant, scenarios)) = MUTANTS.get(next.fetch_add(1, Relaxed)) {
+            let start = Instant::now();
+            let by = caught(*mutant, scenarios, SEEDS);
+            println!("{mutant:?}: {by:?}, {:.1} s", start.elapsed().as_secs_f64());
+            if by.is_none() {
+                missed.lock().unwrap().push(*mutant);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        work();
+    });
+    let none = MUTANTS.iter().find_map(|(_, scenarios)| caught(Mutant::None, scenarios, 1));
+    std::panic::set_hook(hook);
+    assert_eq!(none, None, "who breaks nothing passes");
+    let missed = missed.into_inner().unwrap();
+    assert!(missed.is_empty(), "nothing noticed {missed:?}");
+}
