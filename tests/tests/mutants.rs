@@ -38,8 +38,8 @@ const FUTURE: Scenario =
 const PAST: Scenario = ("four, one in the past", |seed| drop(four_with_traitor(seed, "builder in the past")));
 const BACKWARDS: Scenario =
     ("four, one before the parent", |seed| drop(four_with_traitor(seed, "builder before the parent")));
-const OLD_PARENT: Scenario =
-    ("four, one on old parents", |seed| drop(four_with_traitor(seed, "builder on old parents")));
+const BESIDE: Scenario =
+    ("four, one beside the parent", |seed| drop(four_with_traitor(seed, "builder beside the parent")));
 const STATUS: Scenario =
     ("four, one with wrong roots", |seed| drop(four_with_traitor(seed, "builder of wrong status roots")));
 
@@ -56,14 +56,13 @@ const STORMS: &[Scenario] = &[CRASHES, SILENT, TWINS, SEVEN];
 const MUTANTS: &[(Mutant, &[Scenario])] = &[
     (rule(Rule::ForgetVotes), STORMS),
     (rule(Rule::ThinNotarize), STORMS),
-    (rule(Rule::ThinFinalize), STORMS),
     (Mutant::SendFirst, STORMS),
     (Mutant::Unsynced, STORMS),
     (Mutant::IgnoreFailure, STORMS),
     (Mutant::ThinBatches, STORMS),
     (rule(Rule::FinalizeAfterNullify), STORMS),
     (rule(Rule::NullifyAfterFinalize), STORMS),
-    (rule(Rule::AnyParent), &[CRASHES, TWINS, SEVEN, OLD_PARENT]),
+    (rule(Rule::AnyParent), &[BESIDE]),
     (Mutant::BeforeParent, &[BACKWARDS]),
     (rule(Rule::AnySkew), &[CRASHES, FUTURE]),
     (rule(Rule::AnyAge), &[CRASHES, PAST]),
@@ -75,13 +74,9 @@ const MUTANTS: &[(Mutant, &[Scenario])] = &[
     (rule(Rule::NoCertificateGossip), STORMS),
     (rule(Rule::NoResend), STORMS),
     (rule(Rule::NoProof), STORMS),
-    (rule(Rule::NoIdleWake), STORMS),
     (rule(Rule::NoFinish), STORMS),
     (rule(Rule::NoFetchRetry), STORMS),
     (rule(Rule::TrustLists), &[CRASHES, TWINS, SEVEN, MISLEADER]),
-    (rule(Rule::NoLateAnswer), STORMS),
-    (rule(Rule::NoSkip), STORMS),
-    (rule(Rule::OverwriteVotes), STORMS),
     (Mutant::NoReconciliation, &[CRASHES, SILENT, TWINS, OUTAGE]),
     (Mutant::CosignUndecided, &[CRASHES, SILENT, TWINS, SEVEN, CATCH_UP]),
     (Mutant::AnyRange, &[MISLEADER]),
@@ -98,6 +93,12 @@ fn caught(mutant: Mutant, scenarios: &[Scenario], seeds: u64) -> Option<Catch> {
         Some((*name, seed, said(&*panic)))
     };
     (0..seeds).find_map(|seed| scenarios.iter().find_map(|scenario| fails(seed, scenario)))
+}
+
+/// Whether nothing is noticed in the same run where nothing is broken.
+fn is_clean(scenarios: &[Scenario], catch: &Catch) -> bool {
+    let run = scenarios.iter().find(|(name, _)| *name == catch.0).unwrap().1;
+    catch_unwind(|| run(Seed::from(catch.1))).is_ok()
 }
 
 /// The first line of what a panic said.
@@ -117,7 +118,7 @@ fn every_broken_rule_is_noticed() {
             let start = Instant::now();
             let by = caught(*mutant, scenarios, SEEDS);
             println!("{mutant:?}: {by:?}, {:.1} s", start.elapsed().as_secs_f64());
-            if by.is_none() {
+            if !by.is_some_and(|by| is_clean(scenarios, &by)) {
                 missed.lock().unwrap().push(*mutant);
             }
         }
@@ -126,9 +127,7 @@ fn every_broken_rule_is_noticed() {
         scope.spawn(work);
         work();
     });
-    let none = MUTANTS.iter().find_map(|(_, scenarios)| caught(Mutant::None, scenarios, 1));
     std::panic::set_hook(hook);
-    assert_eq!(none, None, "who breaks nothing passes");
     let missed = missed.into_inner().unwrap();
-    assert!(missed.is_empty(), "nothing noticed {missed:?}");
+    assert!(missed.is_empty(), "nothing notices {missed:?}, or what does it does so without them, too");
 }

@@ -26,7 +26,7 @@ pub enum Mutant {
     AnyAge,
     /// Votes for a block far ahead of its clock.
     AnySkew,
-    /// Nullifies a view that it finalised.
+    /// Nullifies a view that it finalised. Who keeps the notarization beside that vote has left the view, so it keeps none.
     NullifyAfterFinalize,
     /// Goes on voting when it meets a vote of its own that its journal does not know.
     IgnoreClaims,

@@ -8,7 +8,7 @@ mod support;
 use std::panic::catch_unwind;
 
 use markstein_consensus::{
-    AuthorityNumber, Effect, Engine, Fact, Input, Mutant, Now, Setup, Timing, Verdict,
+    AuthorityNumber, Effect, Engine, Fact, Input, Mutant, Now, Recipient, Setup, Timing, Verdict,
 };
 use markstein_proto::{EpochId, TimeMs, consensus::Ballot};
 use support::{Cluster, KeyedSigner, START, Traitor, quiet, storm, traitors, whisper};
@@ -61,7 +61,38 @@ fn alone(mutant: Mutant) {
     assert!(drain(&mut after).iter().any(finishes), "an unfinished block is finished");
 }
 
-const SCENARIOS: [Scenario; 7] = [
+/// It meets a leader that says nothing, an authority that says two things, and one that is late.
+fn watchful(mutant: Mutant) {
+    let mut engine = engine(vec![], mutant);
+    let later = Timing::default().skip_after + 1;
+    engine.handle(at(later), Input::Pool(true));
+    let nullifies = |effect: &Effect| match effect {
+        Effect::Commit { facts, .. } => facts
+            .iter()
+            .any(|fact| matches!(fact, Fact::Voted(vote) if vote.subject().ballot == Ballot::Nullify)),
+        _ => false,
+    };
+    let effects: Vec<_> = std::iter::from_fn(|| engine.poll_effect()).collect();
+    assert!(effects.iter().any(nullifies), "a silent leader is passed over on entry");
+    for block in [[1; 32], [2; 32]] {
+        let vote = support::vote(2, 2, Ballot::Notarize(markstein_proto::Hash(block)));
+        engine.handle(at(later + 1), Input::Vote(AuthorityNumber(2), vote));
+    }
+    let effects: Vec<_> = std::iter::from_fn(|| engine.poll_effect()).collect();
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Evidence(_))), "who says both is caught");
+    let block = support::body(&support::genesis_block(), 3, 2, START + 1, vec![]).header;
+    let finalization = support::certificate(&[0, 2, 3], 3, Ballot::Finalize(block.block_id()));
+    let synced = Input::Synced(support::final_block(&block), Box::new(finalization));
+    engine.handle(at(later + 2), synced);
+    std::iter::from_fn(|| engine.poll_effect()).for_each(drop);
+    let late = support::vote(3, 1, Ballot::Nullify);
+    engine.handle(at(later + 3), Input::Vote(AuthorityNumber(3), late));
+    let effects: Vec<_> = std::iter::from_fn(|| engine.poll_effect()).collect();
+    let tells = |effect: &Effect| matches!(effect, Effect::Send(send) if send.to == Recipient::One(AuthorityNumber(3)));
+    assert!(effects.iter().any(tells), "who is late is told what is final");
+}
+
+const SCENARIOS: [Scenario; 8] = [
     ("one authority in a storm", |seed, mutant| drop(storm(seed, 1, &[], breaking(mutant)))),
     ("four in a storm", |seed, mutant| drop(storm(seed, 4, &[], breaking(mutant)))),
     ("four, one a traitor", |seed, mutant| drop(storm(seed, 4, &traitors(seed, 4), breaking(mutant)))),
@@ -69,6 +100,7 @@ const SCENARIOS: [Scenario; 7] = [
     ("one node knows a batch", |seed, mutant| whisper(seed, 4, breaking(mutant))),
     ("a quiet network", |_, mutant| quiet(4, breaking(mutant))),
     ("an engine by itself", |_, mutant| alone(mutant)),
+    ("a watchful engine", |_, mutant| watchful(mutant)),
 ];
 
 /// The scenario and seed that notice the mutant first.
@@ -88,6 +120,9 @@ fn every_broken_rule_is_noticed() {
         Mutant::NoResend,
         Mutant::AnyParent,
         Mutant::AnyTime,
+        Mutant::NoSkip,
+        Mutant::NoLateAnswer,
+        Mutant::OverwriteVotes,
         Mutant::ThinNotarize,
         Mutant::ThinFinalize,
         Mutant::NoIdleWake,

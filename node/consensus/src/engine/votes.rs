@@ -149,7 +149,7 @@ impl Engine {
         if !self.slot(view).keep(certificate) {
             return;
         }
-        if !self.breaks(Mutant::ThinFinalize) {
+        if !self.is_thin() {
             self.effects.push_back(Effect::Record(Fact::Certified(certificate.clone())));
         }
         if formed && !self.breaks(Mutant::NoCertificateGossip) {
@@ -245,11 +245,15 @@ impl Engine {
         let lost = |fact: &Fact| match fact {
             Fact::Voted(_) => self.breaks(Mutant::ForgetVotes),
             Fact::Block(_) => self.breaks(Mutant::ThinNotarize),
-            Fact::Certified(_) => self.breaks(Mutant::ThinFinalize),
+            Fact::Certified(_) => self.is_thin(),
         };
         facts.retain(|fact| !lost(fact));
         self.effects.push_back(Effect::Commit { facts, then: vec![Send { to: Recipient::All, message }] });
         self.count(vote);
+    }
+
+    fn is_thin(&self) -> bool {
+        self.breaks(Mutant::ThinFinalize) || self.breaks(Mutant::NullifyAfterFinalize)
     }
 
     /// Answers a message at or below the final view with the newest finalization, once a while for each sender.

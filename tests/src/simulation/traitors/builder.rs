@@ -3,12 +3,12 @@
 use markstein_node::{
     messages::Message,
     storage::{
-        Read,
-        tables::{BatchAt, Batches},
+        Db, Read,
+        tables::{BatchAt, Batches, Headers, Journal},
     },
 };
 use markstein_proto::{
-    Batch, BatchId, Hash, TimeMs, View,
+    Batch, BatchId, Hash, Header, Leaf, TimeMs, View,
     consensus::{Ballot, Proposal},
     log,
 };
@@ -34,6 +34,8 @@ pub enum Fault {
     Again,
     /// All batches that are in the ledger.
     AllAgain,
+    /// The parent is that of the newest block before; where that one is not final, both take the same place.
+    Beside,
     /// Not later than the parent.
     BeforeParent,
     /// Of the future.
@@ -45,12 +47,13 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::MissingBatch,
         Self::WrongRoot,
         Self::WrongStatus,
         Self::UnknownParent,
         Self::OldParent,
+        Self::Beside,
         Self::Twice,
         Self::Again,
         Self::AllAgain,
@@ -101,7 +104,13 @@ impl Builder {
                 bad.batches =
                     db.range::<BatchAt>(..).filter_map(|entry| version(entry.unwrap().1)).skip(1).collect();
             }
-            Fault::BeforeParent => header.time = TimeMs(1),
+            Fault::Beside => {
+                let before = in_journal(lie.db?, header.parent)?;
+                let (view, proposer, time) = (header.view, header.proposer, header.time);
+                *header = Header { view, proposer, time, ..before.header };
+                bad.batches = before.batches;
+            }
+            Fault::BeforeParent => header.time = time_of(lie.db?, header.parent).unwrap_or(TimeMs(1)),
             Fault::Ahead => header.time.0 += 60_000,
             Fault::Behind => header.time.0 -= 60_000,
             Fault::TwoBlocks if to.is_multiple_of(2) => header.time.0 += 1,
@@ -113,6 +122,23 @@ impl Builder {
     }
 }
 
+/// A block that is not final and that this node voted for.
+fn in_journal(db: &Db, block: Hash) -> Option<Proposal> {
+    let proposal = |entry: Vec<u8>| match entry.split_first() {
+        Some((2, bytes)) => Proposal::decode(bytes).ok(),
+        _ => None,
+    };
+    let entries = db.range::<Journal>(..).map(|entry| entry.unwrap().1);
+    entries.filter_map(proposal).find(|proposal| proposal.block_id() == block)
+}
+
+/// The time of a block that is not final, or the newest one that is.
+fn time_of(db: &Db, block: Hash) -> Option<TimeMs> {
+    let newest = db.last::<Headers>().unwrap().map(|(_, leaf)| Leaf::decode(&leaf).unwrap());
+    let newest = newest.and_then(|leaf| leaf.into_header().ok()).filter(|header| header.block_id() == block);
+    newest.or_else(|| in_journal(db, block).map(|proposal| proposal.header)).map(|header| header.time)
+}
+
 impl Traitor for Builder {
     fn name(&self) -> &'static str {
         match self.fault {
@@ -121,6 +147,7 @@ impl Traitor for Builder {
             Fault::WrongStatus => "builder of wrong status roots",
             Fault::UnknownParent => "builder on unknown parents",
             Fault::OldParent => "builder on old parents",
+            Fault::Beside => "builder beside the parent",
             Fault::Twice => "builder of one batch twice",
             Fault::Again => "builder of a final batch",
             Fault::AllAgain => "builder of all final batches",
@@ -142,6 +169,7 @@ impl Traitor for Builder {
             Fault::MissingBatch => &["missing_batches"],
             Fault::UnknownParent | Fault::OldParent => &["unproven_parent"],
             Fault::Behind => &["dated_behind"],
+            Fault::Beside => &[], // "unproven_parent", where blocks follow each other faster than they become final
         }
     }
 
