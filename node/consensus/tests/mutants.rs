@@ -84,6 +84,7 @@ fn watchful(mutant: Mutant) {
     let finalization = support::certificate(&[0, 2, 3], 3, Ballot::Finalize(block.block_id()));
     let synced = Input::Synced(support::final_block(&block), Box::new(finalization));
     engine.handle(at(later + 2), synced);
+    engine.handle(at(later + 2), Input::Heard(AuthorityNumber(3)));
     std::iter::from_fn(|| engine.poll_effect()).for_each(drop);
     let late = support::vote(3, 1, Ballot::Nullify);
     engine.handle(at(later + 3), Input::Vote(AuthorityNumber(3), late));
