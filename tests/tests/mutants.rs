@@ -17,8 +17,8 @@ use std::{
 use markstein_consensus::Mutant as Rule;
 use markstein_node::driver::Mutant;
 use markstein_tests::simulation::{
-    Seed, catch_up, damage, four_with_crashes, four_with_one_silent, four_with_traitor, four_with_twins,
-    outage, restored_copy, seven_with_twins,
+    Seed, damage, four_with_crashes, four_with_one_silent, four_with_traitor, four_with_twins, restored_copy,
+    seven_with_twins, slow_links,
 };
 
 type Scenario = (&'static str, fn(Seed));
@@ -29,8 +29,7 @@ const TWINS: Scenario = ("four with twins", |seed| drop(four_with_twins(seed)));
 const SEVEN: Scenario = ("seven with twins", |seed| drop(seven_with_twins(seed)));
 const RESTORED: Scenario = ("a restored copy", |seed| _ = restored_copy(seed, 4));
 const DAMAGE: Scenario = ("a damaged disk", |seed| drop(damage(seed, 4)));
-const OUTAGE: Scenario = ("an outage of all", |seed| _ = outage(seed, 4));
-const CATCH_UP: Scenario = ("catch-up", |seed| catch_up(seed, 4));
+const SLOW: Scenario = ("slow links", |seed| slow_links(seed, 4));
 const MISLEADER: Scenario = ("four, one misleading", |seed| drop(four_with_traitor(seed, "misleader")));
 const FORGER: Scenario = ("four, one forging", |seed| drop(four_with_traitor(seed, "forger")));
 const FUTURE: Scenario =
@@ -60,6 +59,7 @@ const MUTANTS: &[(Mutant, &[Scenario])] = &[
     (Mutant::Unsynced, STORMS),
     (Mutant::IgnoreFailure, STORMS),
     (Mutant::ThinBatches, STORMS),
+    (rule(Rule::VoteEach), &[CRASHES, TWINS, SEVEN]),
     (rule(Rule::FinalizeAfterNullify), STORMS),
     (rule(Rule::NullifyAfterFinalize), STORMS),
     (rule(Rule::AnyParent), &[BESIDE]),
@@ -74,11 +74,13 @@ const MUTANTS: &[(Mutant, &[Scenario])] = &[
     (rule(Rule::NoCertificateGossip), STORMS),
     (rule(Rule::NoResend), STORMS),
     (rule(Rule::NoProof), STORMS),
-    (rule(Rule::NoFinish), STORMS),
+    (rule(Rule::NoFinish), &[CRASHES]),
     (rule(Rule::NoFetchRetry), STORMS),
     (rule(Rule::TrustLists), &[CRASHES, TWINS, SEVEN, MISLEADER]),
-    (Mutant::NoReconciliation, &[CRASHES, SILENT, TWINS, OUTAGE]),
-    (Mutant::CosignUndecided, &[CRASHES, SILENT, TWINS, SEVEN, CATCH_UP]),
+    (rule(Rule::DeafAfterNullify), STORMS),
+    (rule(Rule::NoGrowth), &[SLOW]),
+    (Mutant::NoReconciliation, STORMS),
+    (Mutant::CosignUndecided, &[SEVEN]),
     (Mutant::AnyRange, &[MISLEADER]),
     (Mutant::AnyBatches, &[MISLEADER]),
     (Mutant::AnySignature, &[FORGER]),

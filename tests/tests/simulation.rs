@@ -2,7 +2,7 @@
 
 use markstein_tests::simulation::{
     Mended, STORM, catch_up, damage, each_seed, four_with_crashes, four_with_one_silent, four_with_twins,
-    names_every_traitor, outage, restored_copy, seven_with_twins, storm, storm_with_traitors,
+    names_every_traitor, outage, restored_copy, seven_with_twins, slow_links, storm, storm_with_traitors,
 };
 
 #[test]
@@ -43,6 +43,11 @@ fn what_was_accepted_outlives_an_outage_of_all() {
     let mut refused = 0;
     each_seed("what_was_accepted_outlives_an_outage_of_all", 60, |seed| refused += outage(seed, 4));
     assert!(refused > 0, "some were too old at last");
+}
+
+#[test]
+fn links_slower_than_a_view_halt_nothing() {
+    each_seed("links_slower_than_a_view_halt_nothing", 40, |seed| slow_links(seed, 4));
 }
 
 #[test]

@@ -28,6 +28,12 @@ pub enum Mutant {
     AnySkew,
     /// Nullifies a view that it finalised. Who keeps the notarization beside that vote has left the view, so it keeps none.
     NullifyAfterFinalize,
+    /// Notarizes every valid proposal of a view.
+    VoteEach,
+    /// Takes no notarization of a view that it nullified.
+    DeafAfterNullify,
+    /// Views take no longer while nothing becomes final.
+    NoGrowth,
     /// Goes on voting when it meets a vote of its own that its journal does not know.
     IgnoreClaims,
     /// Who asks about what is final gets no answer.

@@ -24,7 +24,7 @@ mod variant;
 
 pub use damage::{Mended, damage};
 pub use scenarios::{
-    Outcome, STORM, catch_up, each_seed, names_every_traitor, outage, restored_copy, storm,
+    Outcome, STORM, catch_up, each_seed, names_every_traitor, outage, restored_copy, slow_links, storm,
     storm_with_traitors,
 };
 pub use signing::{Seed, Signing};

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use markstein_consensus::Timing;
 use markstein_node::{
     ledger::State,
     peer::Peer,
@@ -176,7 +177,7 @@ fn traitor(seed: u64, n: usize, traitor: Box<dyn Traitor>) -> BTreeSet<&'static 
 
 /// Everybody loses power right after a submission was accepted, and comes back soon, or after more than a day: what was
 /// accepted becomes final, or is refused as too old. Gives how many were refused.
-pub fn outage(seed: impl Into<Seed>, n: usize) -> usize {
+pub fn outage(seed: u64, n: usize) -> usize {
     let mut cluster = Cluster::new(seed, n, 1);
     cluster.start_all();
     cluster.plan_submission(1);
@@ -198,8 +199,18 @@ pub fn outage(seed: impl Into<Seed>, n: usize) -> usize {
     cluster.refused()
 }
 
+/// Messages take longer than the first timeout of a view, up to several times as long, and always will: blocks become
+/// final all the same, since views are given more time.
+pub fn slow_links(seed: impl Into<Seed>, n: usize) {
+    let mut cluster = Cluster::new(seed, n, 1);
+    cluster.network.delay = 4 * Timing::default().view_timeout;
+    cluster.start_all();
+    (0..5).for_each(|step| cluster.plan_submission(1 + 3000 * step));
+    cluster.demand_progress();
+}
+
 /// A node that was away for many blocks catches up, and its power goes at any commit of that, again and again.
-pub fn catch_up(seed: impl Into<Seed>, n: usize) {
+pub fn catch_up(seed: u64, n: usize) {
     let mut cluster = Cluster::new(seed, n, 1);
     cluster.start_all();
     let (away, blocks) = (cluster.any_node(), 50 + cluster.random.below(25));

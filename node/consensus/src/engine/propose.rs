@@ -114,10 +114,12 @@ impl Engine {
     pub(super) fn try_notarize(&mut self) {
         let view = self.view;
         let Some(slot) = self.slots.get(&view) else { return };
-        if !self.is_voting() || slot.own.notarize.is_some() || slot.own.nullify.is_some() {
+        let voted = slot.own.notarize.as_ref().and_then(|vote| vote.subject().ballot.block());
+        let is_done = voted.is_some() && !self.breaks(Mutant::VoteEach);
+        if !self.is_voting() || is_done || slot.own.nullify.is_some() {
             return;
         }
-        for id in slot.proposals.clone() {
+        for id in slot.proposals.clone().into_iter().filter(|id| Some(*id) != voted) {
             if self.is_acceptable(&id) {
                 let known = self.blocks.get(&id).and_then(|known| known.proposal.clone());
                 let proposal = known.expect("is_acceptable() found it");

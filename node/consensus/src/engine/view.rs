@@ -89,7 +89,7 @@ impl Engine {
             let Timers { entered, called, declined, .. } = self.timers;
             self.timers = Timers { entered, called, declined, ..Timers::default() };
         } else if !self.timers.woken {
-            let timeout = self.timing.timeout(self.unfinalised_views());
+            let timeout = self.timeout();
             self.timers.woken = true;
             self.timers.deadline = Some(if self.is_leader_silent() { tick } else { tick + timeout });
         }
@@ -119,9 +119,14 @@ impl Engine {
         self.pool || called || self.has_unfinished()
     }
 
+    /// How long a view may take: longer the more views there were since the newest final block.
+    fn timeout(&self) -> u64 {
+        self.timing.timeout(if self.breaks(Mutant::NoGrowth) { 0 } else { self.unfinalised_views() })
+    }
+
     /// Timeouts start anew with finality, the one that runs included.
     pub(super) fn shorten_timeout(&mut self) {
-        let latest = self.now.tick + self.timing.timeout(self.unfinalised_views());
+        let latest = self.now.tick + self.timeout();
         self.timers.deadline = self.timers.deadline.map(|at| at.min(latest));
     }
 

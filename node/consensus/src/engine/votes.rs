@@ -146,6 +146,10 @@ impl Engine {
         if let Some(own) = certificate.vote_of(self.me.0) {
             self.check_memory(&own);
         }
+        let nullified = self.slot(view).own.nullify.is_some() && matches!(ballot, Ballot::Notarize(_));
+        if nullified && self.breaks(Mutant::DeafAfterNullify) {
+            return;
+        }
         if !self.slot(view).keep(certificate) {
             return;
         }
@@ -234,8 +238,9 @@ impl Engine {
     /// Durable before sent: the vote and the facts it rests on, and then `message`.
     pub(super) fn commit(&mut self, vote: &CheckedVote, mut facts: Vec<Fact>, message: Message) {
         let subject = vote.subject();
+        let broken = self.breaks(Mutant::VoteEach);
         let own = self.slot(subject.view).own.slot(&subject.ballot);
-        assert!(own.is_none(), "one vote of a kind in a view");
+        assert!(own.is_none() || broken, "one vote of a kind in a view");
         *own = Some(vote.clone());
         let own = &self.slot(subject.view).own;
         let both = own.nullify.is_some() && own.finalize.is_some();
