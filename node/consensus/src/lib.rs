@@ -19,7 +19,7 @@ mod slot;
 mod timing;
 
 pub use effect::{Divergence, Effect, Message, Recipient, Send};
-pub use engine::{Engine, FinalBlock, Setup, Voting};
+pub use engine::{Engine, FinalBlock, Setup, ViewVotes, Votes, Voting};
 pub use input::{Body, Input, Now, Verdict};
 pub use journal::Fact;
 #[cfg(feature = "mutants")]

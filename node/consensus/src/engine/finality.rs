@@ -77,6 +77,7 @@ impl Engine {
         self.finalization = Some(finalization);
         self.syncing = None;
         self.late.clear();
+        self.waiting = None;
         self.slots.retain(|view, _| *view > last.view);
         self.blocks.prune(last.view);
         if self.view <= last.view {

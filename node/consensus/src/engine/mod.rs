@@ -2,6 +2,7 @@
 
 mod blocks;
 mod finality;
+mod inquiry;
 mod propose;
 mod view;
 mod votes;
@@ -15,6 +16,7 @@ use markstein_proto::{
 
 use crate::{AuthorityNumber, Effect, Fact, Input, Now, Timing, VoteSigner, mutant::Mutant, slot::Slot};
 use blocks::Blocks;
+pub use inquiry::{ViewVotes, Votes};
 use view::Timers;
 
 /// Views above the current one whose votes are kept.
@@ -98,6 +100,8 @@ pub struct Engine {
     pool: bool,
     /// Whether the pool said so after the last block was asked for.
     pool_again: bool,
+    /// Since when something waits and nothing became final.
+    waiting: Option<u64>,
     /// How often everything was said again.
     rounds: usize,
     /// The view a block is being built for.
@@ -157,6 +161,7 @@ impl Engine {
             told: vec![None; authorities],
             pool: false,
             pool_again: false,
+            waiting: None,
             rounds: 0,
             building: None,
             timers: Timers::default(),
@@ -181,6 +186,7 @@ impl Engine {
     /// Takes an input. Effects follow by [`Engine::poll_effect`].
     pub fn handle(&mut self, now: Now, input: Input) {
         self.now = Now { tick: now.tick.max(self.now.tick), clock: now.clock };
+        let is_told_empty = matches!(input, Input::Pool(false));
         match input {
             Input::Tick => {}
             Input::Proposal(from, proposal) => self.on_proposal(from, &proposal),
@@ -195,6 +201,7 @@ impl Engine {
             Input::Admitted => self.on_admitted(),
         }
         self.settle();
+        self.note_waiting(is_told_empty);
     }
 
     /// The next thing to do, in order.

@@ -3,6 +3,7 @@
 
 mod dsl;
 mod hardship;
+mod inquiry;
 mod journal;
 mod leader;
 mod peers;
