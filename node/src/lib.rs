@@ -7,6 +7,7 @@ pub mod api;
 pub mod check;
 pub mod clock;
 pub mod config;
+pub mod diagnosis;
 pub mod driver;
 pub mod files;
 pub mod finality;

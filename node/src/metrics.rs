@@ -18,7 +18,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::pool::PoolSize;
+use crate::{diagnosis::Diagnosis, network_view::Snapshot, pool::PoolSize};
+
+/// What may be the matter with an authority, for as long as it is (`Reason::word`).
+const REASONS: [&str; 4] = ["missing", "not_voting", "skewed", "lagging"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
@@ -38,6 +41,10 @@ pub struct Metrics {
     submissions: Family<ReasonLabel, Counter>,
     receipts: Counter<u64, AtomicU64>,
     block_seconds: Histogram,
+    paused_seconds: Gauge<f64, AtomicU64>,
+    quorum: Gauge<i64, AtomicI64>,
+    taking_part: Gauge<i64, AtomicI64>,
+    hindered: Family<ReasonLabel, Gauge<i64, AtomicI64>>,
 }
 
 impl fmt::Debug for Metrics {
@@ -59,6 +66,8 @@ impl Default for Metrics {
         let block_time = gauge("block_time_ms", "Time of the newest final block, ms since 1970");
         let pool_batches = gauge("pool_batches", "Accepted batches that are not decided yet");
         let pool_bytes = gauge("pool_bytes", "Their bytes");
+        let quorum = gauge("quorum", "Authorities that must agree");
+        let taking_part = gauge("authorities_taking_part", "Authorities that are heard and vote");
         let mut counter = |name, help| {
             let counter = Counter::<u64, AtomicU64>::default();
             registry.register(name, help, counter.clone());
@@ -69,6 +78,12 @@ impl Default for Metrics {
         let receipts = counter("receipts", "Receipts served since the start");
         let submissions = Family::<ReasonLabel, Counter>::default();
         registry.register("submissions", "Submissions by what was said of them", submissions.clone());
+        let hindered = Family::<ReasonLabel, Gauge<i64, AtomicI64>>::default();
+        let help = "Authorities that something is the matter with, as this node sees it";
+        registry.register("authorities_hindered", help, hindered.clone());
+        let paused_seconds = Gauge::<f64, AtomicU64>::default();
+        let help = "For how long nothing has become final although something waits, 0 while finality goes on";
+        registry.register("finality_paused_seconds", help, paused_seconds.clone());
         let block_seconds = Histogram::new(exponential_buckets(0.0005, 2.0, 14));
         registry.register("block_seconds", "From cutting a block to its finality", block_seconds.clone());
         Self {
@@ -83,6 +98,10 @@ impl Default for Metrics {
             submissions,
             receipts,
             block_seconds,
+            paused_seconds,
+            quorum,
+            taking_part,
+            hindered,
         }
     }
 }
@@ -115,6 +134,18 @@ impl Metrics {
     /// Receipts were served.
     pub fn receipts(&self, count: u64) {
         self.receipts.inc_by(count);
+    }
+
+    /// How finality stands.
+    pub fn finality(&self, snapshot: &Snapshot, diagnosis: &Diagnosis) {
+        let paused = snapshot.waiting_ms.filter(|_| diagnosis.is_paused()).unwrap_or(0);
+        self.paused_seconds.set(Duration::from_millis(paused).as_secs_f64());
+        self.quorum.set(clamp(snapshot.quorum as u64));
+        self.taking_part.set(clamp(diagnosis.taking_part as u64));
+        for reason in REASONS {
+            let label = ReasonLabel { reason: reason.to_owned() };
+            self.hindered.get_or_create(&label).set(clamp(diagnosis.count(reason) as u64));
+        }
     }
 
     /// All metrics in the OpenMetrics text format.

@@ -103,7 +103,7 @@ pub async fn run(
         write_address_file(file, &addresses).map_err(NodeError::AddressFile)
     });
     let ended = ended.await;
-    health.set_serving(false).await;
+    health.stop().await;
     parts.stop(ended, config.shutdown_deadline, &listen_until, servers, folder).await
 }
 
@@ -256,14 +256,15 @@ impl Parts {
         servers: &mut JoinSet<Result<(), ServerError>>,
         bound: impl FnOnce() -> Result<(), NodeError>,
     ) -> Result<(), NodeError> {
-        let finality = self.context.finality.clone();
+        let context = self.context.clone();
         let work = async {
             bound()?;
-            wait_for_checkpoint(finality).await?;
-            health.set_serving(true).await;
+            wait_for_checkpoint(context.finality.clone()).await?;
             tracing::info!("serving");
-            shutdown.await;
-            Ok(())
+            tokio::select! {
+                () = shutdown => Ok(()),
+                () = health.follow(&context) => std::future::pending().await, // the driver's end says more
+            }
         };
         tokio::select! {
             ended = work => ended,

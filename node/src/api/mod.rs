@@ -5,6 +5,8 @@
 mod anchoring;
 mod bounds;
 mod error;
+mod finality;
+mod health;
 mod ledger;
 mod operations;
 mod operator;
@@ -21,9 +23,9 @@ use std::{sync::Arc, time::Instant};
 use axum::{Router, middleware};
 use markstein_proto::{BATCH_MAX, Genesis};
 use tonic::service::Routes;
-use tonic_health::ServingStatus;
 
 pub use bounds::Bounds;
+pub use health::Health;
 
 use crate::{
     clock::Clock, config::Role, finality::Finality, ingress::Link, metrics::Metrics,
@@ -62,35 +64,6 @@ pub struct Context {
     pub link: Link,
 }
 
-/// Tells the health service that the node stops taking submissions.
-#[derive(Clone)]
-pub struct Health(tonic_health::server::HealthReporter);
-
-impl std::fmt::Debug for Health {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Health")
-    }
-}
-
-/// The services health is told of, the whole server first.
-const SERVICES: [&str; 5] = [
-    "",
-    "markstein.v1.Anchoring",
-    "markstein.v1.Verification",
-    "markstein.v1.Ledger",
-    "markstein.v1.Operations",
-];
-
-impl Health {
-    /// Sets what health answers for every service.
-    pub async fn set_serving(&self, serving: bool) {
-        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in SERVICES {
-            self.0.set_service_status(service, status).await;
-        }
-    }
-}
-
 /// The public routes and the health they show. Health starts as not serving.
 ///
 /// # Errors
@@ -101,8 +74,8 @@ pub async fn public(context: &Context) -> Result<(Router, Health), tonic_reflect
         verification_server::VerificationServer,
     };
     let (reporter, health_service) = tonic_health::server::health_reporter();
-    let health = Health(reporter);
-    health.set_serving(false).await;
+    let health = Health::new(reporter);
+    health.stop().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(schema::DESCRIPTORS)

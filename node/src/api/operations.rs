@@ -1,10 +1,10 @@
 //! `markstein.v1.Operations`: operators look after a node.
 
-use markstein_proto::EpochId;
+use markstein_proto::{EpochId, TimeMs};
 use tonic::{Code, Request, Response, Status};
 
 use super::{
-    Context, error,
+    Context, error, finality,
     schema::{
         AuthorityStatus, Misbehaviour, Peer, PeersRequest, PeersResponse, Role, StatusRequest,
         StatusResponse, operations_server::Operations,
@@ -14,11 +14,12 @@ use super::{
 };
 use crate::{
     config,
+    diagnosis::diagnose,
     driver::CLOCK_SKEW_MAX_MS,
     finality::Snapshot,
-    ledger::{State, cosignature_times},
+    ledger::{CountedCheckpoint, FinalState, State, cosignature_times},
     network::{Network, PeerState},
-    peer,
+    network_view, peer,
     storage::{Read, tables::Evidence},
 };
 
@@ -54,21 +55,18 @@ fn status(context: &Context, snapshot: &Snapshot<'_>) -> Result<StatusResponse, 
     let Snapshot { state, checkpoint, view } = snapshot;
     let (tip, set, pool) = (state.tip(), state.authorities(), context.pool.size());
     let own = |a: &markstein_proto::Authority| context.role == config::Role::Authority(a.id.clone());
-    let standing = Standing {
-        ids: set.authorities().iter().map(|a| a.id.as_str()).collect(),
-        quorum: set.quorum(),
-        own: set.authorities().iter().position(own),
-        height: tip.height,
-        network: context.network.get(),
-        caught: view.last::<Evidence>().map_err(|e| storage_status(&e))?.map(|(key, _)| key),
-    };
-    let (clock, as_of_ms) =
-        (context.clock.now(), checkpoint.as_ref().map_or(0, |c| c.as_of_s.saturating_mul(1000)));
+    let ids: Vec<_> = set.authorities().iter().map(|a| a.id.as_str()).collect();
+    let untold =
+        network_view::Snapshot::untold(ids.len(), set.quorum(), set.authorities().iter().position(own));
+    let caught = view.last::<Evidence>().map_err(|e| storage_status(&e))?.map(|(key, _)| key);
+    let standing = Standing::new(ids, untold, context.network.get(), tip.height, caught);
+    let clock = context.clock.now();
+    let (as_of_ms, ahead_ms) = times(state, checkpoint.as_deref(), clock);
     let conditions: Vec<_> = standing
         .conditions()
         .into_iter()
         .chain(receipts(checkpoint.is_some()))
-        .chain(ahead(tip.time.0.max(as_of_ms).saturating_sub(clock.0)))
+        .chain(ahead(ahead_ms))
         .collect();
     let EpochId(epoch) = tip.epoch;
     Ok(StatusResponse {
@@ -96,7 +94,23 @@ fn status(context: &Context, snapshot: &Snapshot<'_>) -> Result<StatusResponse, 
         uptime_ms: context.started.elapsed().as_millis() as u64,
         clock_ms: clock.0,
         voting: standing.votes(),
+        finality: Some(finality::shown(&standing)),
     })
+}
+
+/// Whether a submission would be acknowledged now: [`StatusResponse::serving`], for whoever has no snapshot at hand.
+pub(super) fn acknowledges(context: &Context) -> bool {
+    let (network, state, checkpoint) =
+        (context.network.get(), context.finality.state(), context.finality.checkpoint());
+    let (_, ahead_ms) = times(&state, checkpoint.as_deref(), context.clock.now());
+    let stops = diagnose(&network).stops() || network.authorities.is_empty();
+    !stops && receipts(checkpoint.is_some()).is_none() && ahead(ahead_ms).is_none()
+}
+
+/// The newest checkpoint's as-of time, and how far the newest of what was signed is ahead of a clock, in milliseconds.
+fn times(state: &FinalState, checkpoint: Option<&CountedCheckpoint>, clock: TimeMs) -> (u64, u64) {
+    let as_of_ms = checkpoint.map_or(0, |c| c.as_of_s.saturating_mul(1000));
+    (as_of_ms, state.tip().time.0.max(as_of_ms).saturating_sub(clock.0))
 }
 
 /// Receipts need a checkpoint.
@@ -117,7 +131,8 @@ fn ahead(ms: u64) -> Option<Condition> {
 fn authorities(standing: &Standing<'_>, snapshot: &Snapshot<'_>) -> Result<Vec<AuthorityStatus>, Status> {
     let (tip, set) = (snapshot.state.tip(), snapshot.state.authorities());
     let times = cosignature_times(&snapshot.view, set).map_err(|e| storage_status(&e))?;
-    let height = |number| if standing.own == Some(number) { tip.height } else { standing.of(number).height };
+    let height =
+        |number| if standing.own() == Some(number) { tip.height } else { standing.of(number).height };
     let heights = (0..set.authorities().len()).map(height);
     let highest = heights.chain([tip.height]).max().unwrap_or_default();
     let mut shown = Vec::new();
@@ -128,7 +143,7 @@ fn authorities(standing: &Standing<'_>, snapshot: &Snapshot<'_>) -> Result<Vec<A
         shown.push(AuthorityStatus {
             authority_id: a.id.to_string(),
             name: a.name.clone(),
-            here: standing.own == Some(number),
+            here: standing.own() == Some(number),
             connected: known.connected,
             height: height.0,
             cosigned_size: stored.max(known.cosigned).0,

@@ -3,12 +3,11 @@
 use markstein_proto::{Height, View};
 
 use crate::{
+    diagnosis::{Clocks, Diagnosis, LISTED_MAX, clocks, diagnose, list, sentence, span},
     driver::CLOCK_SKEW_MAX_MS,
     network_view::{AuthorityView, CatchUp, Snapshot},
 };
 
-/// Names that are listed one by one; of more only the number.
-const LISTED_MAX: usize = 8;
 /// From here on a clock is worth a word: blocks are refused at twice as much.
 const SKEW_SAID_MS: u64 = CLOCK_SKEW_MAX_MS / 2;
 
@@ -26,14 +25,12 @@ pub(super) struct Condition {
 pub(super) struct Standing<'a> {
     /// Ids in the order of the set.
     pub(super) ids: Vec<&'a str>,
-    /// How many must agree.
-    pub(super) quorum: usize,
-    /// This node's number, none for an observer.
-    pub(super) own: Option<usize>,
     /// This node's newest final block.
     pub(super) height: Height,
     /// What the driver knows.
     pub(super) network: Snapshot,
+    /// What hinders finality.
+    pub(super) diagnosis: Diagnosis,
     /// The newest view in which an authority was caught contradicting itself, and its number.
     pub(super) caught: Option<(View, u32)>,
 }
@@ -48,53 +45,71 @@ impl Condition {
     }
 }
 
-impl Standing<'_> {
-    /// What is known of an authority. Before the driver has told anything, this node counts as voting and nobody else is
-    /// there.
+impl<'a> Standing<'a> {
+    /// Of what the driver told; where it has told nothing yet, this node counts as voting and nobody else is there.
+    pub(super) fn new(
+        ids: Vec<&'a str>,
+        untold: Snapshot,
+        told: Snapshot,
+        height: Height,
+        caught: Option<(View, u32)>,
+    ) -> Self {
+        let network = if told.authorities.is_empty() { untold } else { told };
+        let diagnosis = diagnose(&network);
+        Self { ids, height, network, diagnosis, caught }
+    }
+
+    /// What is known of an authority.
     pub(super) fn of(&self, number: usize) -> AuthorityView {
-        let here = self.own == Some(number);
-        let unknown = AuthorityView {
-            connected: here,
-            voting: here,
-            heard_ms_ago: here.then_some(0),
-            ..AuthorityView::default()
-        };
-        self.network.authorities.get(number).copied().unwrap_or(unknown)
+        self.network.authorities[number]
+    }
+
+    /// This node's number, none for an observer.
+    pub(super) const fn own(&self) -> Option<usize> {
+        self.network.own
     }
 
     /// Whether this node votes.
     pub(super) fn votes(&self) -> bool {
-        self.own.is_some_and(|own| self.of(own).voting)
+        self.own().is_some_and(|own| self.of(own).voting)
+    }
+
+    /// What hinders finality and what would bring it back, where it does not go on.
+    pub(super) fn pause(&self) -> Option<String> {
+        sentence(&self.network, &self.diagnosis, &self.ids)
     }
 
     /// All of it, worst first.
     pub(super) fn conditions(&self) -> Vec<Condition> {
-        let conditions = [self.quorum(), self.catch_up(), self.own_vote(), self.clocks(), self.caught()];
+        let pause = self.pause().map(Condition::stops);
+        let conditions =
+            [pause, self.reduced(), self.catch_up(), self.own_vote(), self.clocks(), self.caught()];
         conditions.into_iter().flatten().collect()
     }
 
-    fn quorum(&self) -> Option<Condition> {
-        let (n, needed) = (self.ids.len(), self.quorum);
-        let all = || (0..n).map(|number| (number, self.of(number)));
-        let names = |wanted: &dyn Fn(&AuthorityView) -> bool| {
-            all().filter(|(_, a)| wanted(a)).map(|(number, _)| self.ids[number]).collect::<Vec<_>>()
+    /// Some do not take part and finality goes on.
+    fn reduced(&self) -> Option<Condition> {
+        if self.diagnosis.stops() {
+            return None;
+        }
+        let names = |word: &str| {
+            let hindrances = self.diagnosis.hindrances.iter().filter(|it| it.reason.word() == word);
+            hindrances.map(|it| self.ids[it.authority]).collect::<Vec<_>>()
         };
-        let missing = names(&|a| !a.connected);
-        // One that is connected and was not heard yet is about to say whether it votes.
-        let mute = names(&|a| a.connected && !a.voting && a.heard_ms_ago.is_some());
-        let reachable = n - missing.len();
-        let mut text = format!("{reachable} of {n} authorities reachable, {needed} needed");
+        let (missing, mute) = (names("missing"), names("not_voting"));
+        if missing.is_empty() && mute.is_empty() {
+            return None;
+        }
+        let n = self.ids.len();
+        let mut text =
+            format!("{} of {n} authorities reachable, {} needed", n - missing.len(), self.network.quorum);
         if !missing.is_empty() {
-            text = format!("{text}; missing: {}", list(&missing));
+            text = format!("{text}; missing: {}", list(&missing, LISTED_MAX));
         }
         if !mute.is_empty() {
-            text = format!("{text}; reachable but not voting: {}", list(&mute));
+            text = format!("{text}; reachable but not voting: {}", list(&mute, LISTED_MAX));
         }
-        if reachable - mute.len() < needed {
-            let so = "what is accepted waits and nothing is acknowledged";
-            return Some(Condition::stops(format!("no quorum: {text}; {so}")));
-        }
-        (!missing.is_empty() || !mute.is_empty()).then(|| Condition::said(text))
+        Some(Condition::said(text))
     }
 
     fn catch_up(&self) -> Option<Condition> {
@@ -106,7 +121,7 @@ impl Standing<'_> {
     }
 
     fn own_vote(&self) -> Option<Condition> {
-        if self.own.is_none() || self.votes() {
+        if self.own().is_none() || self.votes() {
             return None;
         }
         Some(Condition::said(if self.network.lost {
@@ -124,32 +139,23 @@ impl Standing<'_> {
         }))
     }
 
-    /// A clock that stands alone is its own fault; where most others differ from this node's, it is this one's.
     fn clocks(&self) -> Option<Condition> {
-        let others = (0..self.ids.len()).filter(|number| self.own != Some(*number));
-        let heard: Vec<_> = others
-            .map(|number| (self.ids[number], self.of(number)))
-            .filter(|(_, a)| a.connected && a.heard_ms_ago.is_some())
-            .collect();
-        let off = |a: &AuthorityView| a.clock_skew_ms.unsigned_abs() > SKEW_SAID_MS;
-        let off: Vec<_> = heard.iter().filter(|(_, a)| off(a)).collect();
-        let worst = off.iter().max_by_key(|(_, a)| a.clock_skew_ms.unsigned_abs())?;
-        let (id, by) = (worst.0, span(worst.1.clock_skew_ms.unsigned_abs()));
-        let (ahead, behind) =
-            if worst.1.clock_skew_ms > 0 { ("ahead of", "behind") } else { ("behind", "ahead of") };
-        let text = if off.len() * 2 > heard.len() && heard.len() > 1 {
-            let (count, of) = (off.len(), heard.len());
-            format!(
-                "this node's clock is {behind} those of {count} of {of} others, by up to {by}: set it right (NTP)"
-            )
-        } else {
-            let more =
-                if off.len() > 1 { format!(", and {} more are off", off.len() - 1) } else { String::new() };
-            format!(
-                "the clock of {id} is {by} {ahead} this node's{more}: one of them must be set right (NTP)"
-            )
+        let Clocks { own, others, heard } = clocks(&self.network, SKEW_SAID_MS);
+        if let Some(ms) = own {
+            let (by, how) = (exact(ms), if ms > 0 { "ahead of" } else { "behind" });
+            return Some(Condition::said(format!(
+                "this node's clock is {by} {how} those of most of {heard} others: set it right (NTP)"
+            )));
+        }
+        let (number, ms) = others.iter().rev().max_by_key(|(_, ms)| ms.unsigned_abs())?;
+        let (id, by, how) = (self.ids[*number], exact(*ms), if *ms > 0 { "ahead of" } else { "behind" });
+        let more = match others.len() - 1 {
+            0 => String::new(),
+            more => format!(", and {more} more are off"),
         };
-        Some(Condition::said(text))
+        Some(Condition::said(format!(
+            "the clock of {id} is {by} {how} this node's{more}: one of them must be set right (NTP)"
+        )))
     }
 
     fn caught(&self) -> Option<Condition> {
@@ -162,16 +168,12 @@ impl Standing<'_> {
     }
 }
 
-fn list(names: &[&str]) -> String {
-    let listed = names[..names.len().min(LISTED_MAX)].join(", ");
-    match names.len().saturating_sub(LISTED_MAX) {
-        0 => listed,
-        more => format!("{listed} and {more} more"),
+/// A clock's distance, where parts of a second matter.
+fn exact(ms: i64) -> String {
+    match ms.unsigned_abs() {
+        ms @ 0..10_000 => format!("{ms} ms"),
+        ms => span(ms),
     }
-}
-
-fn span(ms: u64) -> String {
-    if ms < 10_000 { format!("{ms} ms") } else { format!("{} s", ms / 1000) }
 }
 
 #[cfg(test)]
@@ -182,12 +184,25 @@ mod tests {
     const IDS: [&str; 4] = ["a.example", "b.example", "c.example", "d.example"];
 
     fn fine() -> AuthorityView {
-        AuthorityView { connected: true, voting: true, heard_ms_ago: Some(10), ..AuthorityView::default() }
+        AuthorityView {
+            connected: true,
+            linked: true,
+            voting: true,
+            heard_ms_ago: Some(10),
+            ..AuthorityView::default()
+        }
     }
 
     fn standing(authorities: Vec<AuthorityView>) -> Standing<'static> {
-        let network = Snapshot { authorities, voting: true, ..Snapshot::default() };
-        Standing { ids: IDS.to_vec(), quorum: 3, own: Some(0), height: Height(5), network, caught: None }
+        of(Snapshot { authorities, quorum: 3, own: Some(0), voting: true, ..Snapshot::default() })
+    }
+
+    fn of(network: Snapshot) -> Standing<'static> {
+        Standing::new(IDS.to_vec(), Snapshot::untold(4, 3, Some(0)), network, Height(5), None)
+    }
+
+    fn observed(authorities: Vec<AuthorityView>) -> Standing<'static> {
+        of(Snapshot { authorities, quorum: 3, ..Snapshot::default() })
     }
 
     fn said(standing: &Standing<'_>) -> Vec<(String, bool)> {
@@ -202,10 +217,11 @@ mod tests {
     #[test]
     fn where_all_is_well_nothing_is_said() {
         assert_eq!(said(&standing(vec![fine(); 4])), []);
-        let observer = Standing { own: None, ..standing(vec![fine(); 4]) };
+        let observer = observed(vec![fine(); 4]);
         assert_eq!(said(&observer), []);
         assert!(!observer.votes());
-        let alone = Standing { ids: vec!["a.example"], quorum: 1, ..standing(Vec::new()) };
+        let (one, untold) = (vec!["a.example"], Snapshot::untold(1, 1, Some(0)));
+        let alone = Standing::new(one, untold, Snapshot::default(), Height(5), None);
         assert_eq!(said(&alone), [], "a node alone needs nobody to tell it how it is");
         assert!(alone.votes());
     }
@@ -215,11 +231,12 @@ mod tests {
         let away = AuthorityView { connected: false, ..fine() };
         let text = "3 of 4 authorities reachable, 3 needed; missing: d.example";
         one(&standing(vec![fine(), fine(), fine(), away]), text, false);
-        let text = "no quorum: 2 of 4 authorities reachable, 3 needed; missing: c.example, d.example; what is accepted \
-                    waits and nothing is acknowledged";
+        let text = "no quorum: 2 of 4 authorities take part and 3 are needed; not heard: c.example for 10 ms, d.example \
+                    for 10 ms. finality comes back by itself when one of c.example, d.example is back; what is accepted \
+                    waits, reads and proofs are served";
+        let away = AuthorityView { linked: false, ..away };
         one(&standing(vec![fine(), fine(), away, away]), text, true);
-        let observer = Standing { own: None, ..standing(vec![away; 4]) };
-        let (text, stops) = said(&observer).remove(0);
+        let (text, stops) = said(&observed(vec![away; 4])).remove(0);
         assert!(stops && text.starts_with("no quorum: 0 of 4"), "{text}");
         let (text, stops) = said(&standing(Vec::new())).remove(0);
         assert!(stops && text.starts_with("no quorum: 1 of 4"), "before anybody was met: {text}");
@@ -229,8 +246,9 @@ mod tests {
     fn many_names_are_counted() {
         let ids: Vec<String> = (0..64).map(|n| format!("authority-{n}.{}.example", "x".repeat(40))).collect();
         let ids = ids.iter().map(String::as_str).collect();
-        let (text, _) = said(&Standing { ids, quorum: 43, ..standing(Vec::new()) }).remove(0);
-        assert!(text.contains("and 55 more") && text.len() < 1024, "{text}");
+        let untold = Snapshot::untold(64, 43, Some(0));
+        let (text, _) = said(&Standing::new(ids, untold, Snapshot::default(), Height(5), None)).remove(0);
+        assert!(text.contains("and 55 more") && text.len() < 1536, "{text}");
     }
 
     #[test]
@@ -241,23 +259,24 @@ mod tests {
         let unheard = AuthorityView { heard_ms_ago: None, ..mute };
         assert_eq!(said(&standing(vec![fine(), fine(), fine(), unheard])), []);
         let (text, stops) = said(&standing(vec![fine(), fine(), mute, mute])).remove(0);
-        assert!(stops && text.contains("reachable but not voting: c.example, d.example"), "{text}");
+        assert!(stops && text.contains("not voting: c.example, d.example"), "{text}");
     }
 
     #[test]
     fn this_nodes_own_silence_is_explained() {
         let mute = AuthorityView { voting: false, ..fine() };
-        let mut standing = standing(vec![mute, fine(), fine(), fine()]);
-        let texts = said(&standing);
+        let at = |forgot, lost| {
+            let network = standing(vec![mute, fine(), fine(), fine()]).network;
+            said(&of(Snapshot { forgot, lost, ..network }))
+        };
+        let texts = at(false, false);
         assert!(
             texts[0].0.contains("not voting: a.example") && texts[1].0.contains("does not vote yet"),
             "{texts:?}"
         );
-        standing.network.forgot = true;
-        let texts = said(&standing);
+        let texts = at(true, false);
         assert!(texts[1].0.contains("'markstein-node keys new'") && !texts[1].1, "{texts:?}");
-        standing.network.lost = true;
-        let texts = said(&standing);
+        let texts = at(true, true);
         assert!(texts[1].0.contains("its journal was lost") && !texts[1].1, "{texts:?}");
     }
 
@@ -267,9 +286,12 @@ mod tests {
         let text =
             "the clock of d.example is 3000 ms ahead of this node's: one of them must be set right (NTP)";
         one(&standing(vec![fine(), fine(), skewed(-2500), skewed(3000)]), text, false);
-        let text =
-            "this node's clock is ahead of those of 2 of 3 others, by up to 3600 s: set it right (NTP)";
-        one(&standing(vec![fine(), fine(), skewed(-3_600_000), skewed(-3_599_000)]), text, false);
+        let text = "this node's clock is 60 min ahead of those of most of 3 others: set it right (NTP)";
+        let hour = skewed(-3_600_000);
+        one(&standing(vec![fine(), hour, hour, skewed(-3_599_000)]), text, false);
+        let text = "the clock of c.example is 60 min behind this node's, and 1 more are off: one of them must be set right \
+                    (NTP)";
+        one(&standing(vec![fine(), fine(), hour, hour]), text, false);
         let away = AuthorityView { connected: false, ..skewed(9000) };
         let texts = said(&standing(vec![fine(), fine(), fine(), away]));
         assert_eq!(texts.len(), 1, "what one that is away said of its clock is old: {texts:?}");

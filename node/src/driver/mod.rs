@@ -18,6 +18,7 @@ mod inspect;
 mod mutant;
 mod peers;
 mod recovery;
+mod report;
 mod runs;
 mod serve;
 mod sync;
@@ -47,6 +48,7 @@ pub use thread::{Events, Mailbox, mailbox, run};
 use mutant::Mutant;
 
 use crate::{
+    diagnosis::Watch,
     finality::Publisher,
     ledger::{Cosigner, CosignerError, ExecuteError, ExecutedBlock, FinalState, KeptLines, Rules, State},
     metrics::Metrics,
@@ -150,6 +152,9 @@ pub struct Driver {
     sync: sync::Sync,
     recovery: recovery::Recovery,
     peers: peers::Peers,
+    view: NetworkView,
+    /// What the log said of a pause.
+    watch: Watch,
     builder: builder::Builder,
     pool: Pool,
     publisher: Publisher,
@@ -253,7 +258,9 @@ impl Driver {
             engine: mutant::engine(setup, facts, now, mutant),
             origin: parts.origin,
             rules: parts.rules,
-            peers: peers::Peers::new(&set, me, parts.view, parts.run),
+            peers: peers::Peers::new(&set, me, parts.run),
+            view: parts.view,
+            watch: Watch::default(),
             set,
             me,
             now,
@@ -378,12 +385,6 @@ impl Driver {
         self.inspector.forget_below(self.engine.last_final().view.next());
         self.publish_view();
         Ok(())
-    }
-
-    fn publish_view(&self) {
-        let silent = self.engine.silent_for(self.peers.silence());
-        let catch_up = self.sync.progress(self.peers.highest());
-        self.peers.publish(&self.state, &self.engine, &silent, catch_up, self.now);
     }
 
     fn on_message(&mut self, peer: Peer, checked: Checked) -> Result<(), DriverError> {

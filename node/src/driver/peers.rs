@@ -9,7 +9,7 @@ use super::{Audience, Driver, mutant::Mutant, runs::Runs};
 use crate::{
     ledger::{FinalState, State},
     messages::{Heartbeat, Message, POOLED_MAX},
-    network_view::{AuthorityView, CatchUp, NetworkView, Snapshot},
+    network_view::{AuthorityView, Snapshot},
     peer::{Misbehaviour, Peer},
 };
 
@@ -17,6 +17,9 @@ use crate::{
 const FAR_AHEAD: u64 = 10_000;
 /// An authority not heard for this long is missing, in milliseconds.
 const SILENCE: u64 = 3_500;
+
+/// Views that operators are told of.
+const VIEWS_SHOWN: usize = 4;
 
 /// Blocks that a peer is given within half a retry.
 const TOLD_MAX: usize = 64;
@@ -46,13 +49,12 @@ pub(super) struct Peers {
     forgot: bool,
     lost: bool,
     pooled_cursor: u64,
-    view: NetworkView,
     /// Of this node's own start.
     run: u64,
 }
 
 impl Peers {
-    pub(super) fn new(set: &AuthoritySet, me: Option<u32>, view: NetworkView, run: u64) -> Self {
+    pub(super) fn new(set: &AuthoritySet, me: Option<u32>, run: u64) -> Self {
         let authorities = set.authorities().len();
         let others = (0..authorities as u32).filter(|number| Some(*number) != me);
         Self {
@@ -62,13 +64,8 @@ impl Peers {
             forgot: false,
             lost: false,
             pooled_cursor: 0,
-            view,
             run,
         }
-    }
-
-    pub(super) const fn silence(&self) -> u64 {
-        SILENCE
     }
 
     pub(super) fn connected(&mut self, peer: Peer) {
@@ -136,19 +133,14 @@ impl Peers {
         beats.map(|beat| beat.height).max().unwrap_or(Height(0))
     }
 
-    /// Tells operators how things stand.
-    pub(super) fn publish(
-        &self,
-        state: &FinalState,
-        engine: &Engine,
-        silent: &[AuthorityNumber],
-        catch_up: Option<CatchUp>,
-        now: Now,
-    ) {
+    /// How things stand with each authority.
+    fn authorities(&self, state: &FinalState, engine: &Engine, now: Now) -> Vec<AuthorityView> {
+        let silent = engine.silent_for(SILENCE);
         let authorities = (0..self.cosigned.len() as u32).map(|number| {
             if Some(number) == self.me {
                 return AuthorityView {
                     connected: true,
+                    linked: true,
                     voting: engine.is_voting(),
                     height: state.tip().height,
                     view: engine.view(),
@@ -161,6 +153,7 @@ impl Peers {
             let beat = known.beat.unwrap_or_default();
             AuthorityView {
                 connected: known.connected && !silent.contains(&AuthorityNumber(number)),
+                linked: known.connected,
                 voting: beat.voting,
                 height: beat.height,
                 view: beat.view,
@@ -169,19 +162,32 @@ impl Peers {
                 cosigned: self.cosigned[number as usize].max(beat.cosigned),
             }
         });
-        let snapshot = Snapshot {
-            authorities: authorities.collect(),
-            view: engine.view(),
-            voting: engine.is_voting(),
-            forgot: self.forgot,
-            lost: self.lost,
-            catch_up,
-        };
-        self.view.publish(snapshot);
+        authorities.collect()
     }
 }
 
 impl Driver {
+    /// How things stand.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let (engine, tick) = (&self.engine, self.now.tick);
+        let waiting = engine.waiting_since();
+        Snapshot {
+            authorities: self.peers.authorities(&self.state, engine, self.now),
+            quorum: self.set.quorum(),
+            own: self.me.map(|number| number as usize),
+            view: engine.view(),
+            entered_ms_ago: tick.saturating_sub(engine.entered()),
+            final_view: engine.last_final().view,
+            waiting_ms: waiting.map(|since| tick.saturating_sub(since)),
+            views: waiting.map_or_else(Vec::new, |_| engine.views(VIEWS_SHOWN)),
+            voting: engine.is_voting(),
+            forgot: self.peers.forgot,
+            lost: self.peers.lost,
+            unanswered: self.recovery.missing(),
+            catch_up: self.sync.progress(self.peers.highest()),
+        }
+    }
+
     pub(super) fn on_connected(&mut self, peer: Peer) -> Result<(), super::DriverError> {
         self.peers.connected(peer);
         if !self.peers.may_tell_all(peer, self.now.tick) {
