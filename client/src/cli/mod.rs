@@ -3,6 +3,7 @@
 mod anchor;
 mod args;
 mod bench;
+mod finality;
 mod keygen;
 mod output;
 mod progress;

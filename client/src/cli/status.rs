@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use markstein_client::{
-    api::{AuthorityStatus, Role, StatusResponse},
+    api::{AuthorityStatus, FinalityState, Role, StatusResponse},
     connect::{Connection, GrpcNode},
     node::NodeError,
     text::safe,
@@ -56,6 +56,7 @@ fn text(url: &str, answer: &Result<StatusResponse, NodeError>) -> Vec<String> {
     let verdict = if code(answer) == 0 { "serving" } else { "NOT SERVING" };
     let mut lines = vec![format!("{}: {verdict}", safe(url))];
     lines.extend(status.conditions.iter().map(|condition| format!("  condition    {}", safe(condition))));
+    lines.extend(pause(status));
     lines.push(format!(
         "  node         {} ({}, release {})",
         safe(&status.node),
@@ -78,6 +79,26 @@ fn text(url: &str, answer: &Result<StatusResponse, NodeError>) -> Vec<String> {
     lines.push(format!("  up           {} s", Duration::from_millis(status.uptime_ms).as_secs()));
     lines.extend(authorities(status));
     lines
+}
+
+/// Since when nothing becomes final, in which view; the conditions say why and what helps.
+fn pause(status: &StatusResponse) -> Option<String> {
+    let finality = status.finality.as_ref()?;
+    let since = match finality.state() {
+        FinalityState::Unspecified | FinalityState::GoesOn => return None,
+        FinalityState::NoQuorum => "NO QUORUM".to_owned(),
+        FinalityState::Paused => {
+            let since = moment(status.clock_ms.saturating_sub(finality.waiting_ms));
+            format!("PAUSED since {since}, for {}", span(finality.waiting_ms))
+        }
+    };
+    let help: Vec<_> = finality.would_help.iter().map(|id| safe(id)).collect();
+    let needed = match finality.needed_more {
+        0 => String::new(),
+        more => format!("; {more} more needed of: {}", help.join(", ")),
+    };
+    let entered = span(finality.view_entered_ms);
+    Some(format!("  finality     {since}; view {} entered {entered} ago{needed}", status.view))
 }
 
 /// How many there are, who is missing, and a table of all.
@@ -222,6 +243,7 @@ fn as_json(url: &str, answer: &Result<StatusResponse, NodeError>) -> Value {
         "pool_bytes": status.pool_bytes,
         "quorum": status.quorum,
         "missing": missing.collect::<Vec<_>>(),
+        "finality": status.finality.as_ref().map(super::finality::as_json),
         "authorities": status.authorities.iter().map(authority).collect::<Vec<_>>(),
         "uptime_ms": status.uptime_ms,
         "clock_ms": status.clock_ms,
