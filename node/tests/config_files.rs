@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 
 use markstein_node::config::network::observer_line;
 use markstein_node::config::{NodeConfig, Role};
+use markstein_node::diagnosis::diagnose;
+use markstein_node::metrics::Metrics;
+use markstein_node::network_view::Snapshot;
 use markstein_node::peer::Peer;
+use markstein_node::pool::PoolSize;
 use markstein_proto::{
     Authority, AuthorityId, AuthoritySet, DocumentType, DocumentTypeName, EpochId, Genesis, Hash,
     IssuerGrant, IssuerId, IssuerKey, Parameters, SecretKey, TimeMs,
@@ -222,4 +226,31 @@ fn prometheus_scrapes_the_operators_listener() {
         format!("[\"{}\"]", node.operator.address)
     );
     assert_eq!(value("scrape_configs/-/static_configs/-/labels/authority"), node.role.name());
+}
+
+#[test]
+fn alerts_are_on_what_a_node_measures() {
+    let metrics = Metrics::default();
+    let snapshot = Snapshot::untold(4, 3, Some(0));
+    metrics.finality(&snapshot, &diagnose(&snapshot));
+    let measured = metrics.render(PoolSize::default());
+    let entries = yaml_entries(&read("prometheus/alerts.yml"));
+    let of = |name: &str| {
+        let path = format!("groups/-/rules/-/{name}");
+        entries
+            .iter()
+            .filter(|(path_, _)| *path_ == path)
+            .map(|(_, value)| value.as_str())
+            .collect::<Vec<_>>()
+    };
+    let (alerts, expressions) = (of("alert"), of("expr"));
+    assert_eq!(alerts.len(), expressions.len());
+    for expression in expressions {
+        let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        for name in words.filter(|word| word.starts_with("markstein_")) {
+            assert!(measured.contains(&format!("# TYPE {name} ")), "'{name}' is not measured:\n{measured}");
+        }
+    }
+    let rules = yaml_entries(&read("prometheus/markstein.yml"));
+    assert!(rules.contains(&("rule_files".into(), "[\"alerts.yml\"]".into())), "{rules:?}");
 }

@@ -22,6 +22,7 @@ const TESTED: &[(&str, &str, &str)] = &[
     ),
     ("config/node.example.toml", NODE, "the_node_example_is_read_and_fits_the_genesis_example"),
     ("config/observer.example.toml", NODE, "the_observer_example_is_read_and_fits_the_other_two"),
+    ("config/prometheus/alerts.yml", NODE, "alerts_are_on_what_a_node_measures"),
     ("config/prometheus/markstein.yml", NODE, "prometheus_scrapes_the_operators_listener"),
     ("config/samples/abgeschlossenheit-63-AB-2026-00021.xml", HERE, "the_samples_are_what_they_look_like"),
     ("config/samples/baugenehmigung-63-BA-2026-00417.pdf", HERE, "the_samples_are_what_they_look_like"),

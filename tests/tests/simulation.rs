@@ -1,8 +1,11 @@
 //! The simulation over many seeds. One of them again, or more of them: `cargo sim --help`.
 
+use std::collections::BTreeSet;
+
 use markstein_tests::simulation::{
     Mended, STORM, catch_up, damage, each_seed, four_with_crashes, four_with_one_silent, four_with_twins,
-    names_every_traitor, outage, restored_copy, seven_with_twins, slow_links, storm, storm_with_traitors,
+    long_catch_up, names_every_traitor, outage, restored_copy, seven_with_twins, slow_links, storm,
+    storm_with_traitors,
 };
 
 #[test]
@@ -53,6 +56,15 @@ fn links_slower_than_a_view_halt_nothing() {
 #[test]
 fn catch_up_goes_on_after_a_power_cut_at_any_commit() {
     each_seed("catch_up_goes_on_after_a_power_cut_at_any_commit", 40, |seed| catch_up(seed, 4));
+}
+
+#[test]
+fn more_blocks_than_one_answer_holds_are_caught_up_among_liars() {
+    let mut named = BTreeSet::new();
+    each_seed("more_blocks_than_one_answer_holds_are_caught_up_among_liars", 4, |seed| {
+        named.extend(long_catch_up(seed));
+    });
+    assert!(named.contains("bad_range") && named.contains("bad_batches"), "{named:?}");
 }
 
 #[test]

@@ -269,22 +269,28 @@ fn the_log_speaks_once_then_of_new_causes_and_of_the_end() {
     let (quiet, waits) = (diagnose(&idle([fine(); 4])), Some(12_000));
     let two = diagnose(&stuck([fine(), fine(), gone(9_000), gone(9_000)]));
     let other = diagnose(&stuck([fine(), gone(9_000), gone(9_000), gone(9_000)]));
-    assert_eq!(watch.look(&quiet, None, 0), None);
-    assert_eq!(watch.look(&two, waits, 20_000), Some(News::Paused));
-    assert_eq!(watch.look(&two, waits, 21_000), None);
-    assert_eq!(watch.look(&other, waits, 22_000), None, "not so soon again");
-    assert_eq!(watch.look(&other, waits, 50_000), Some(News::Paused));
-    assert_eq!(watch.look(&other, waits, 500_000), None, "nothing new");
+    assert_eq!(watch.look(&quiet, None, false, 0), None);
+    assert_eq!(watch.look(&two, waits, false, 20_000), Some(News::Paused));
+    assert_eq!(watch.look(&two, waits, false, 21_000), None);
+    assert_eq!(watch.look(&other, waits, false, 22_000), None, "not so soon again");
+    assert_eq!(watch.look(&other, waits, false, 50_000), Some(News::Paused));
+    assert_eq!(watch.look(&other, waits, false, 500_000), None, "nothing new");
     let idle_without = diagnose(&idle([fine(), fine(), gone(9_000), gone(9_000)]));
-    assert_eq!(watch.look(&idle_without, None, 508_000), Some(News::Back(500_000)));
-    assert_eq!(watch.look(&idle_without, None, 509_000), None, "nothing waits");
+    assert_eq!(
+        watch.look(&idle_without, None, false, 506_000),
+        None,
+        "what waited is refused, and no quorum is there"
+    );
+    assert_eq!(watch.look(&quiet, None, true, 507_000), None, "this node is behind");
+    assert_eq!(watch.look(&quiet, None, false, 508_000), Some(News::Back(500_000)));
+    assert_eq!(watch.look(&quiet, None, false, 509_000), None, "said once");
     // One that comes soon after the last warning is told of later, or not at all where it is short.
-    assert_eq!(watch.look(&two, waits, 520_000), Some(News::Paused));
-    assert_eq!(watch.look(&quiet, None, 521_000), Some(News::Back(13_000)));
-    assert_eq!(watch.look(&two, waits, 530_000), None);
-    assert_eq!(watch.look(&quiet, None, 531_000), None);
-    assert_eq!(watch.look(&two, waits, 540_000), None);
-    assert_eq!(watch.look(&two, Some(22_000), 550_000), Some(News::Paused));
+    assert_eq!(watch.look(&two, waits, false, 520_000), Some(News::Paused));
+    assert_eq!(watch.look(&quiet, None, false, 521_000), Some(News::Back(13_000)));
+    assert_eq!(watch.look(&two, waits, false, 530_000), None);
+    assert_eq!(watch.look(&quiet, None, false, 531_000), None);
+    assert_eq!(watch.look(&two, waits, false, 540_000), None);
+    assert_eq!(watch.look(&two, Some(22_000), false, 550_000), Some(News::Paused));
 }
 
 #[test]

@@ -32,10 +32,22 @@ struct Pause {
 
 impl Watch {
     /// Looks at a diagnosis at a tick; `waiting_ms` is for how long nothing became final.
-    pub fn look(&mut self, diagnosis: &Diagnosis, waiting_ms: Option<u64>, tick: u64) -> Option<News> {
-        if diagnosis.finality != Finality::Paused {
-            let over = self.pause.take().filter(|pause| pause.said.is_some())?;
-            return Some(News::Back(tick.saturating_sub(over.since)));
+    pub fn look(
+        &mut self,
+        diagnosis: &Diagnosis,
+        waiting_ms: Option<u64>,
+        catching_up: bool,
+        tick: u64,
+    ) -> Option<News> {
+        match diagnosis.finality {
+            Finality::Paused => {}
+            // What waited is refused by now, or this node gets the others' blocks: it is not over here.
+            Finality::NoQuorum => return None,
+            Finality::GoesOn if catching_up => return None,
+            Finality::GoesOn => {
+                let over = self.pause.take().filter(|pause| pause.said.is_some())?;
+                return Some(News::Back(tick.saturating_sub(over.since)));
+            }
         }
         let since = tick.saturating_sub(waiting_ms.unwrap_or(0));
         let pause = self.pause.get_or_insert(Pause { since, said: None });

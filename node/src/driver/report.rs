@@ -12,7 +12,7 @@ impl Driver {
         let snapshot = self.snapshot();
         let diagnosis = diagnose(&snapshot);
         self.metrics.finality(&snapshot, &diagnosis);
-        match self.watch.look(&diagnosis, snapshot.waiting_ms, self.now.tick) {
+        match self.watch.look(&diagnosis, snapshot.waiting_ms, snapshot.catch_up.is_some(), self.now.tick) {
             Some(News::Paused) => {
                 let Snapshot { view, own, .. } = &snapshot;
                 let ids: Vec<&str> = self.set.authorities().iter().map(|a| a.id.as_str()).collect();

@@ -440,7 +440,7 @@ impl Cluster {
         (0..self.nodes.len()).for_each(|node| self.relink(node));
         for (number, node) in self.nodes.iter().enumerate() {
             if let Some(live) = node.live.as_ref().filter(|_| node.disk.harm().is_none()) {
-                self.watch.look_closely(number, live, &self.clients);
+                self.watch.look_closely(number, live, node.disk.written(), &self.clients);
             }
         }
         if self.chance(30) {

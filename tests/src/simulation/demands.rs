@@ -73,7 +73,7 @@ impl Cluster {
                 live.driver.state().tip().size.0 >= acknowledged,
                 "node {node} lacks what was acknowledged"
             );
-            self.watch.look_closely(node, live, &self.clients);
+            self.watch.look_closely(node, live, self.nodes[node].disk.written(), &self.clients);
             let forgot = live.db.contains::<Meta>(&MetaKey::Amnesia).unwrap();
             let remembers = node >= self.world.n || self.watch.votes.remembers(node as u32);
             assert!(!(forgot && remembers), "node {node} lacks a vote of its own, and lost no journal");

@@ -24,8 +24,8 @@ mod variant;
 
 pub use damage::{Mended, damage};
 pub use scenarios::{
-    Outcome, STORM, catch_up, each_seed, names_every_traitor, outage, restored_copy, slow_links, storm,
-    storm_with_traitors,
+    Outcome, STORM, catch_up, each_seed, long_catch_up, names_every_traitor, outage, restored_copy,
+    slow_links, storm, storm_with_traitors,
 };
 pub use signing::{Seed, Signing};
 pub use storms::{

@@ -9,6 +9,7 @@ use std::{
 use markstein_consensus::Timing;
 use markstein_node::{
     ledger::State,
+    messages::RANGE_HEADERS_MAX,
     peer::Peer,
     storage::{
         Read,
@@ -235,6 +236,30 @@ pub fn catch_up(seed: u64, n: usize) {
     cluster.heal();
     cluster.demand_progress();
     cluster.demand_silence();
+}
+
+/// A node that was away for more blocks than one answer has headers for gets them from peers of whom one lies about all of it, and
+/// its power goes meanwhile. Gives what the liar was named for.
+pub fn long_catch_up(seed: u64) -> BTreeSet<&'static str> {
+    let mut cluster = Cluster::new(seed, 4, 1);
+    let (liar, away) = ((seed % 4) as usize, ((seed + 1) % 4) as usize);
+    let misleads = traitors::all().into_iter().find(|traitor| traitor.name() == "misleader");
+    betray(&mut cluster, liar, misleads.expect("it is one of them"));
+    cluster.start_all();
+    cluster.crash(away);
+    let (present, blocks) = ((away + 1) % 4, RANGE_HEADERS_MAX as u64 + 200);
+    (0..blocks).for_each(|step| cluster.plan_submission_to(vec![(present, 0)], 500 + 100 * step));
+    cluster.run(cluster.now + 1000 + 100 * blocks, |_| false);
+    let behind = cluster.watch.agreement.height();
+    assert!(behind > RANGE_HEADERS_MAX as u64, "{behind} blocks fit into one answer");
+    let commits = cluster.random.below(behind);
+    cluster.start(away);
+    cluster.nodes[away].disk.fail_after(commits, true);
+    cluster.run(cluster.now + 20_000, |_| false);
+    cluster.heal();
+    cluster.plan_submission(1);
+    cluster.demand_progress();
+    cluster.named.keys().filter(|(named, _)| *named == liar).map(|(_, kind)| *kind).collect()
 }
 
 /// An authority's disk is put back to an older copy after it voted, without a quorum: it never votes again where it

@@ -18,4 +18,5 @@ mod outage;
 mod pause;
 mod power;
 mod repair;
+mod stalled;
 mod support;

@@ -99,8 +99,8 @@ impl Watch {
     }
 
     /// What is looked at every second.
-    pub fn look_closely(&mut self, node: usize, live: &Live, clients: &Clients) {
-        self.refused.look(node, &live.db, clients, &self.once);
+    pub fn look_closely(&mut self, node: usize, live: &Live, written: u64, clients: &Clients) {
+        self.refused.look(node, &live.db, written, clients, &self.once);
     }
 
     /// A node starts: what it has is looked at anew.
@@ -108,5 +108,6 @@ impl Watch {
         self.agreement.restarted(node);
         self.heights.restarted(node);
         self.acknowledged.restarted(node);
+        self.refused.restarted(node);
     }
 }

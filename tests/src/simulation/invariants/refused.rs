@@ -14,10 +14,17 @@ use crate::simulation::clients::Clients;
 #[derive(Default)]
 pub struct Refused {
     by: BTreeMap<BatchId, usize>,
+    /// What each node had written, and how much was submitted, when it was looked at last.
+    seen: BTreeMap<usize, (u64, usize)>,
 }
 
 impl Refused {
-    pub fn look(&mut self, node: usize, db: &Db, clients: &Clients, placed: &Once) {
+    /// `written` counts the node's commits: where there was none, nothing was refused.
+    pub fn look(&mut self, node: usize, db: &Db, written: u64, clients: &Clients, placed: &Once) {
+        let now = (written, clients.submissions.len());
+        if self.seen.insert(node, now) == Some(now) {
+            return self.compare(placed);
+        }
         for submission in &clients.submissions {
             let outcome = db.get::<Outcomes>(&submission.id.0).unwrap();
             if matches!(outcome, Some(Outcome::Refused { .. })) {
@@ -25,6 +32,10 @@ impl Refused {
             }
         }
         self.compare(placed);
+    }
+
+    pub fn restarted(&mut self, node: usize) {
+        self.seen.remove(&node);
     }
 
     fn compare(&self, placed: &Once) {
@@ -46,7 +57,7 @@ mod tests {
     fn a_refused_batch_in_a_block_is_seen() {
         let (id, mut placed) = (BatchId(Hash([1; 32])), Once::default());
         placed.place(id, 3);
-        let refused = Refused { by: BTreeMap::from([(id, 2)]) };
+        let refused = Refused { by: BTreeMap::from([(id, 2)]), ..Refused::default() };
         refused.compare(&placed);
     }
 }

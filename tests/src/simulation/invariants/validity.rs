@@ -1,10 +1,8 @@
 //! Every final block follows from the blocks before it, and its roots are those that a second ledger, with nothing but
 //! hashes in a list, computes from scratch. Once for each block of a cluster: on all nodes it is the same one (agreement).
 
-use std::collections::BTreeMap;
-
 use markstein_proto::{
-    Author, Batch, BatchId, EpochId, Genesis, Hash, Header, Height, LeafIndex, LogSize, Record, log,
+    Author, Batch, EpochId, Genesis, Hash, Header, Height, LeafIndex, LogSize, Record, log,
 };
 
 use super::agreement::NewBlock;
@@ -31,10 +29,9 @@ impl Validity {
 
     /// A block that nobody had before, the next one.
     pub fn look(&mut self, block: &NewBlock, clients: &Clients) {
-        let submitted: BTreeMap<BatchId, &Batch> =
-            clients.submissions.iter().map(|one| (one.id, &*one.batch)).collect();
         for batch in &block.batches {
-            let known = submitted.get(&batch.id());
+            let id = batch.id();
+            let known = clients.submissions.iter().find(|one| one.id == id).map(|one| &one.batch);
             assert!(
                 known.is_some_and(|known| known.records() == batch.records()),
                 "nobody submitted {batch:?}"
