@@ -136,6 +136,9 @@ impl Cluster {
             }
             self.now = self.now.max(at);
             let Some(event) = self.queue.remove(&(at, id)) else { break };
+            if matches!(event, Event::Wake { node } if self.nodes[node].wake != Some(at)) {
+                continue; // another time was planned since
+            }
             self.note(&event);
             let is_second = matches!(event, Event::Second);
             self.step(event);
