@@ -90,6 +90,8 @@ struct Fetching {
     /// What this peer gave since then.
     blocks: u64,
     bytes: u64,
+    /// Batches of asked blocks that came before those of a lower one, [`WINDOW_BYTES`] of them at most.
+    early: BTreeMap<Height, Vec<Arc<Batch>>>,
 }
 
 impl Default for Sync {
@@ -168,6 +170,14 @@ impl Fetching {
         self.bytes.saturating_mul(1000) / tick.saturating_sub(self.since).max(1)
     }
 
+    /// Keeps what was asked for and came too early, as far as there is room.
+    fn keep(&mut self, height: Height, batches: Vec<Arc<Batch>>) {
+        let kept: u64 = self.early.values().map(|batches| size(batches)).sum();
+        if height <= self.asked && kept + size(&batches) <= WINDOW_BYTES {
+            self.early.insert(height, batches);
+        }
+    }
+
     /// The next blocks to ask for, from a height on, as many as there is room for.
     fn ask(&mut self, from: Height) -> Vec<Message> {
         let average = self.bytes.checked_div(self.blocks).unwrap_or(BLOCK_GUESS).max(1);
@@ -218,6 +228,7 @@ impl Driver {
                 (fetching.peer, fetching.asked) = (peer, tip);
                 (fetching.since, fetching.until) = (tick, tick + patience);
                 (fetching.blocks, fetching.bytes) = (0, 0);
+                fetching.early.clear();
                 self.ask_bodies();
             }
             (stage, _) => *stage = Stage::Idle, // the engine asks again
@@ -314,6 +325,7 @@ impl Driver {
             since: tick,
             blocks: 0,
             bytes: 0,
+            early: BTreeMap::new(),
         }));
         self.ask_bodies();
     }
@@ -332,8 +344,38 @@ impl Driver {
         height: Height,
         batches: Vec<Arc<Batch>>,
     ) -> Result<(), DriverError> {
-        let bytes = batches.iter().map(|batch| batch.bytes().len() as u64).sum();
-        let Some((header, certificate)) = self.next_of_range(peer, height, bytes) else { return Ok(()) };
+        let mut next = Some((height, batches));
+        while let Some((height, batches)) = next {
+            self.on_next_batches(peer, height, batches)?;
+            next = self.next_early(peer);
+        }
+        Ok(())
+    }
+
+    /// What came early and is the next one by now.
+    fn next_early(&mut self, peer: Peer) -> Option<(Height, Vec<Arc<Batch>>)> {
+        let next = self.state.tip().height.next();
+        let Stage::Fetching(fetching) = &mut self.sync.stage else { return None };
+        fetching.early.retain(|height, _| *height >= next);
+        fetching.early.remove_entry(&next).filter(|_| fetching.peer == peer)
+    }
+
+    fn on_next_batches(
+        &mut self,
+        peer: Peer,
+        height: Height,
+        batches: Vec<Arc<Batch>>,
+    ) -> Result<(), DriverError> {
+        if self.sync.is_from(peer)
+            && let Stage::Fetching(fetching) = &mut self.sync.stage
+            && height > self.state.tip().height.next()
+        {
+            fetching.keep(height, batches);
+            return Ok(());
+        }
+        let Some((header, certificate)) = self.next_of_range(peer, height, size(&batches)) else {
+            return Ok(());
+        };
         if header.parent != self.state.tip().block_id {
             return Err(DriverError::Diverged { block: header.block_id() });
         }
@@ -430,6 +472,11 @@ impl Driver {
             Err(ExecuteError::Storage(error)) => Err(error.into()),
         }
     }
+}
+
+/// Bytes of batches.
+fn size(batches: &[Arc<Batch>]) -> u64 {
+    batches.iter().map(|batch| batch.bytes().len() as u64).sum()
 }
 
 /// Whether these are the batches that the header's log root covers.
