@@ -371,7 +371,12 @@ fn network_config(plan: config::network::NetworkPlan, genesis: &Genesis) -> netw
         address: at.map(address),
     };
     let peers = plan.peers.into_iter().map(peer).collect();
-    network::NetworkConfig { listen: plan.listen, peers, ledger: genesis.ledger_id() }
+    network::NetworkConfig {
+        listen: plan.listen,
+        peers,
+        ledger: genesis.ledger_id(),
+        flush_timeout: network::FLUSH_TIMEOUT,
+    }
 }
 
 fn start_driver(

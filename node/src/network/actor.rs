@@ -4,7 +4,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures::{FutureExt, StreamExt};
@@ -22,7 +22,7 @@ use super::{
     dial::{self, Dial},
     gossip::Publisher,
     lanes::{Lane, LaneEvent},
-    limits::{BLOCKED_FOR, FLUSH_TIMEOUT, LogGate},
+    limits::{BLOCKED_FOR, LogGate},
     links::{Link, Links},
     meter::GossipEvent,
     peers::Record,
@@ -49,6 +49,7 @@ pub(super) struct Actor {
     pub(super) watch: Watch,
     pub(super) log_strangers: LogGate,
     pub(super) log_listener: LogGate,
+    pub(super) flush_timeout: Duration,
 }
 
 impl Actor {
@@ -58,6 +59,7 @@ impl Actor {
         inbox: Arc<dyn Inbox>,
         addresses: Vec<Option<super::PeerAddress>>,
         publisher: Publisher,
+        flush_timeout: Duration,
     ) -> Self {
         let now = Instant::now();
         let judged = vec![(0, 0); addresses.len()];
@@ -75,6 +77,7 @@ impl Actor {
             watch: Watch::new(now),
             log_strangers: LogGate::default(),
             log_listener: LogGate::default(),
+            flush_timeout,
         }
     }
 
@@ -410,7 +413,7 @@ impl Actor {
             record.bulk.close();
         }
         self.links.iter_mut().for_each(Links::stop_reading);
-        let deadline = Some(Instant::now() + FLUSH_TIMEOUT);
+        let deadline = Some(Instant::now() + self.flush_timeout);
         while !self.streams.is_empty() {
             tokio::select! {
                 () = sleep_until(deadline) => break,

@@ -102,7 +102,7 @@ pub(super) const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// A connection whose ping has no answer for this long is closed. Long, since a ping waits behind what is on its way.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time for the writers to empty their queues at a stop.
-pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
+pub const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Tokens that come back at a steady rate. What is taken beyond what is there is a debt, and has to be waited for.
 #[derive(Debug)]

@@ -36,6 +36,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -44,7 +45,7 @@ use markstein_proto::{LedgerId, PublicKey};
 
 use self::{conduct::Offenders, gossip::Outbox, peers::Peers};
 pub use self::{
-    limits::GOSSIPED_BATCH_MAX,
+    limits::{FLUSH_TIMEOUT, GOSSIPED_BATCH_MAX},
     peers::PeerState,
     start::{NetworkTask, start},
 };
@@ -62,6 +63,8 @@ pub struct NetworkConfig {
     pub peers: Vec<PeerConfig>,
     /// Peers with another one are told apart.
     pub ledger: LedgerId,
+    /// Time for what waits to leave at a stop.
+    pub flush_timeout: Duration,
 }
 
 /// One peer.

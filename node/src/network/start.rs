@@ -48,8 +48,9 @@ pub async fn start(
         strangers: AtomicU64::new(0),
         addresses,
     });
+    let flush_timeout = config.flush_timeout;
     let to_dial = config.peers.into_iter().map(|peer| peer.address).collect();
-    let actor = Actor::new(swarm, Arc::clone(&shared), inbox, to_dial, publisher);
+    let actor = Actor::new(swarm, Arc::clone(&shared), inbox, to_dial, publisher, flush_timeout);
     let task = tokio::spawn(actor.run(early, stop));
     Ok((Network { shared }, task))
 }

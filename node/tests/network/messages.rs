@@ -8,7 +8,7 @@ use markstein_node::{
     shutdown::StopSignal,
 };
 
-use crate::support::{A, B, Event, LEDGER, Node, authority, bulk, key, observer, until, urgent};
+use crate::support::{A, B, Event, LEDGER, NEVER, Node, authority, bulk, key, observer, until, urgent};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_talk_both_ways_on_both_streams() {
@@ -121,7 +121,8 @@ async fn what_was_sent_before_a_stop_arrives() {
 #[tokio::test]
 async fn a_taken_port_is_an_error() {
     let a = Node::start(1, vec![]).await;
-    let config = NetworkConfig { listen: vec![a.address()], peers: vec![], ledger: LEDGER };
+    let config =
+        NetworkConfig { listen: vec![a.address()], peers: vec![], ledger: LEDGER, flush_timeout: NEVER };
     let inbox = Arc::clone(&a.inbox) as Arc<dyn Inbox>;
     let refused = start(config, key(2), inbox, StopSignal::new()).await.unwrap_err();
     assert!(matches!(refused, NetworkError::Listen { address, .. } if address == a.address()));
@@ -131,7 +132,7 @@ async fn a_taken_port_is_an_error() {
 async fn a_configuration_that_contradicts_itself_is_refused() {
     let a = Node::start(1, vec![]).await;
     let refused = async |peers| {
-        let config = NetworkConfig { listen: vec![], peers, ledger: LEDGER };
+        let config = NetworkConfig { listen: vec![], peers, ledger: LEDGER, flush_timeout: NEVER };
         start(config, key(9), Arc::clone(&a.inbox) as Arc<dyn Inbox>, StopSignal::new()).await.unwrap_err()
     };
     assert!(matches!(refused(vec![authority(9, None)]).await, NetworkError::OwnKey { .. }));

@@ -20,7 +20,7 @@ use markstein_proto::{Hash, Height, LedgerId, SecretKey};
 use tokio::sync::{Semaphore, watch};
 
 /// Only a test that would never end reaches it.
-const NEVER: Duration = Duration::from_secs(120);
+pub const NEVER: Duration = Duration::from_secs(120);
 
 pub const LEDGER: LedgerId = LedgerId(Hash([1; 32]));
 pub const OTHER_LEDGER: LedgerId = LedgerId(Hash([2; 32]));
@@ -105,7 +105,7 @@ impl Node {
     }
 
     pub async fn start_at(seed: u8, peers: Vec<PeerConfig>, ledger: LedgerId, listen: SocketAddr) -> Self {
-        let config = NetworkConfig { listen: vec![listen], peers, ledger };
+        let config = NetworkConfig { listen: vec![listen], peers, ledger, flush_timeout: NEVER };
         let (inbox, stop) = (Recorder::new(), StopSignal::new());
         let (network, task) =
             start(config, key(seed), Arc::clone(&inbox) as Arc<dyn Inbox>, stop.clone()).await.unwrap();
