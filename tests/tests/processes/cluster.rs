@@ -54,7 +54,7 @@ fn each_node_of_a_cluster_is_run_held_and_killed_by_itself() {
     cluster.wait_status(0, "misses two", |status| missing(status) == [&c, &d] && !status.serving).unwrap();
     let status = cluster.status(0).unwrap();
     assert!(
-        status.conditions[0].starts_with("no quorum: 2 of 4 authorities reachable, 3 needed"),
+        status.conditions[0].starts_with("no quorum: 2 of 4 authorities take part and 3 are needed"),
         "{status:?}"
     );
     let client = Client::new(&folder.path().join("state")).unwrap();
