@@ -10,12 +10,12 @@ use markstein_tests::simulation::{
 
 #[test]
 fn four_authorities_agree_and_come_back() {
-    each_seed("four_authorities_agree_and_come_back", 200, |seed| drop(storm(seed, 4, STORM)));
+    each_seed("four_authorities_agree_and_come_back", 300, |seed| drop(storm(seed, 4, STORM)));
 }
 
 #[test]
 fn seven_authorities_agree_and_come_back() {
-    each_seed("seven_authorities_agree_and_come_back", 120, |seed| drop(storm(seed, 7, STORM)));
+    each_seed("seven_authorities_agree_and_come_back", 300, |seed| drop(storm(seed, 7, STORM)));
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn a_traitor_of_four_changes_nothing() {
 
 #[test]
 fn two_traitors_of_seven_change_nothing() {
-    each_seed("two_traitors_of_seven_change_nothing", 80, |seed| drop(storm_with_traitors(seed, 7, STORM)));
+    each_seed("two_traitors_of_seven_change_nothing", 150, |seed| drop(storm_with_traitors(seed, 7, STORM)));
 }
 
 #[test]

@@ -248,7 +248,7 @@ mod tests {
         let ids = ids.iter().map(String::as_str).collect();
         let untold = Snapshot::untold(64, 43, Some(0));
         let (text, _) = said(&Standing::new(ids, untold, Snapshot::default(), Height(5), None)).remove(0);
-        assert!(text.contains("and 55 more") && text.len() < 1536, "{text}");
+        assert!(text.contains("and 55 more") && text.len() < 1024, "{text}");
     }
 
     #[test]

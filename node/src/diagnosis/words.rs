@@ -145,9 +145,12 @@ impl Says<'_> {
         let mut take =
             |kind: &str| -> Vec<usize> { left.extract_if(.., |number| has(*number, kind)).collect() };
         let [missing, skewed, lagging, mute] = ["missing", "skewed", "lagging", "not_voting"].map(&mut take);
-        let names = |numbers: &[usize]| {
-            let names: Vec<&str> = numbers.iter().map(|number| self.name(*number)).collect();
-            list(&names, REPEATED_MAX)
+        let names = |numbers: &[usize]| match numbers.len() {
+            many if many > REPEATED_MAX => format!("these {many}"),
+            _ => {
+                let names: Vec<&str> = numbers.iter().map(|number| self.name(*number)).collect();
+                names.join(", ")
+            }
         };
         let is_are = |count: usize| if count == 1 { "is" } else { "are" };
         let alone = self.snapshot.own.is_some() && missing.len() + 1 == self.snapshot.authorities.len();
