@@ -1,5 +1,9 @@
 //! Nodes over gRPC.
 
+mod plain;
+mod plausible;
+mod reading;
+
 use std::{
     fs,
     net::IpAddr,
@@ -7,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use markstein_proto::{AUTHORITIES_MAX, BatchId, receipt::RECEIPT_MAX};
+use markstein_proto::{BatchId, Commitment, LeafIndex, LogSize, receipt::RECEIPT_MAX};
 use prost::bytes::Bytes;
 use tokio_stream::StreamExt;
 use tonic::{
@@ -15,24 +19,27 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri},
 };
 
+use plausible::is_plausible;
+
 use crate::{
     api::{
-        BatchState, GetBatchReceiptsRequest, GetGenesisRequest, GetReceiptRequest, RecordOfBatch,
-        StatusRequest, StatusResponse, SubmitRequest, WatchRequest, anchoring_client::AnchoringClient,
-        batch_state::State, get_receipt_request::Record, ledger_client::LedgerClient,
-        operations_client::OperationsClient, verification_client::VerificationClient,
+        BatchState, GetBatchReceiptsRequest, GetCheckpointRequest, GetCoseReceiptRequest, GetGenesisRequest,
+        GetReceiptRequest, LookupRequest, RecordOfBatch, StatusRequest, StatusResponse, SubmitRequest,
+        WatchRequest, anchoring_client::AnchoringClient, batch_state::State, get_receipt_request::Record,
+        ledger_client::LedgerClient, operations_client::OperationsClient,
+        verification_client::VerificationClient,
     },
-    node::{Failure, Node, NodeError, Outcome, ReceiptStream, Steps, Taken},
+    node::{Failure, Node, NodeError, Outcome, ReceiptStream, Records, Steps, Taken},
 };
 
 /// Longest answer that is read, in bytes: the longest receipt and a little around it.
 const ANSWER_MAX: usize = RECEIPT_MAX + 64 * 1024;
 /// A node that does not answer a request within this time is taken for away. Waiting for finality is one request.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
-/// Longest text in a node's status, in bytes.
-const STATUS_TEXT_MAX: usize = 1024;
-/// Most things that a node says are not as they should be.
-const CONDITIONS_MAX: usize = 32;
+/// Longest wait that a node may ask for.
+const RETRY_MAX: Duration = Duration::from_secs(60);
+/// Most records that a look-up tells of.
+const LOOKUP_MAX: usize = 100;
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
 /// Why a node's URL cannot be used.
@@ -118,6 +125,35 @@ impl GrpcNode {
         if is_plausible(&status) { Ok(status) } else { Err(self.faulty("sent more than a status can be")) }
     }
 
+    /// The receipt of the record at a place of the log, as JSON without its salt.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn receipt_at(&self, index: LeafIndex) -> Result<Vec<u8>, NodeError> {
+        let mut client = VerificationClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_MAX);
+        let request = GetReceiptRequest { record: Some(Record::Index(index.0)) };
+        Ok(self.answer(client.get_receipt(self.request(request))).await?.receipt)
+    }
+
+    /// A leaf of the log in a COSE receipt under the root of a log of this size, signed by the authority that is asked.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn cose_receipt(&self, index: LeafIndex, size: LogSize) -> Result<Vec<u8>, NodeError> {
+        let mut client = VerificationClient::new(self.channel.clone());
+        let request = GetCoseReceiptRequest { index: index.0, size: Some(size.0) };
+        Ok(self.answer(client.get_cose_receipt(self.request(request))).await?.receipt)
+    }
+
+    /// The newest checkpoint that a quorum cosigned, with all lines that the node knows.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn checkpoint(&self) -> Result<String, NodeError> {
+        let mut client = LedgerClient::new(self.channel.clone());
+        Ok(self.answer(client.get_checkpoint(self.request(GetCheckpointRequest {}))).await?.checkpoint)
+    }
+
     /// A request that the node, too, gives up in time.
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
@@ -142,7 +178,7 @@ impl GrpcNode {
         let metadata = |name| status.metadata().get(name).and_then(|value| value.to_str().ok());
         let wait = metadata("retry-after-ms").and_then(|ms| ms.parse().ok()).unwrap_or(1000);
         let kind = match status.code() {
-            Code::ResourceExhausted => Failure::Busy(Duration::from_millis(wait)),
+            Code::ResourceExhausted => Failure::Busy(Duration::from_millis(wait).min(RETRY_MAX)),
             Code::Unavailable
             | Code::DeadlineExceeded
             | Code::Cancelled
@@ -227,6 +263,22 @@ impl Node for GrpcNode {
     }
 }
 
+impl Records for GrpcNode {
+    async fn current_receipt(&self, index: LeafIndex) -> Result<Vec<u8>, NodeError> {
+        self.receipt_at(index).await
+    }
+
+    async fn lookup(&self, commitment: Commitment) -> Result<Vec<LeafIndex>, NodeError> {
+        let mut client = VerificationClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_MAX);
+        let request = self.request(LookupRequest { commitment: commitment.0.0.to_vec() });
+        let answer = self.answer(client.lookup(request)).await?;
+        if answer.indices.len() > LOOKUP_MAX {
+            return Err(self.faulty("sent more records than a look-up tells of"));
+        }
+        Ok(answer.indices.into_iter().map(LeafIndex).collect())
+    }
+}
+
 impl Steps for GrpcNode {
     async fn accept(&self, batch: Bytes) -> Result<Taken, NodeError> {
         let mut client = AnchoringClient::new(self.channel.clone());
@@ -258,19 +310,8 @@ impl Steps for GrpcNode {
     }
 }
 
-/// Whether this is no more than a node says of itself: it is shown line by line and text by text.
-fn is_plausible(status: &StatusResponse) -> bool {
-    let texts = [&status.version, &status.origin, &status.node].into_iter().chain(&status.conditions);
-    let texts = texts.chain(status.authorities.iter().flat_map(|a| [&a.authority_id, &a.name]));
-    let hashes = [&status.ledger_id, &status.block_id];
-    status.authorities.len() <= AUTHORITIES_MAX
-        && status.conditions.len() <= CONDITIONS_MAX
-        && texts.map(String::len).all(|length| length <= STATUS_TEXT_MAX)
-        && hashes.iter().all(|hash| hash.len() <= 32)
-}
-
 /// Whether to use TLS with this URL.
-fn check_url(url: &str, insecure: bool) -> Result<bool, ConnectError> {
+pub(crate) fn check_url(url: &str, insecure: bool) -> Result<bool, ConnectError> {
     let parsed: Uri = url.parse().map_err(|_| ConnectError::Url(url.into()))?;
     let host = parsed.host().ok_or_else(|| ConnectError::Url(url.into()))?;
     match parsed.scheme_str() {
@@ -298,7 +339,7 @@ fn with_cause_of(status: &Status, message: &str) -> String {
     joined([message.to_owned(), cause])
 }
 
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |e| e.source());
     joined(causes.map(ToString::to_string))
 }
@@ -351,6 +392,8 @@ mod tests {
         let failure = node.failure(&busy);
         assert_eq!(failure.kind, Failure::Busy(Duration::from_millis(250)));
         assert_eq!(failure.to_string(), "http://127.0.0.1:1: pool full (POOL_FULL)");
+        busy.metadata_mut().insert("retry-after-ms", u64::MAX.to_string().parse().unwrap());
+        assert_eq!(node.failure(&busy).kind, Failure::Busy(RETRY_MAX), "nobody is kept waiting for years");
         assert_eq!(node.failure(&Status::unavailable("x")).kind, Failure::Away);
         assert_eq!(node.failure(&Status::permission_denied("x")).kind, Failure::Denied);
         assert!(node.failure(&Status::unimplemented("")).message.contains("Markstein node"));
@@ -397,20 +440,6 @@ mod tests {
         let node = GrpcNode::new(&silent_node(), Connection::default()).unwrap();
         let node = GrpcNode { answer_time: Duration::from_millis(500), ..node };
         assert_eq!(node.status().await.unwrap_err().kind, Failure::Away);
-    }
-
-    #[test]
-    fn a_status_is_short() {
-        use crate::api::AuthorityStatus;
-        let authority = |length| AuthorityStatus { authority_id: "a".repeat(length), ..Default::default() };
-        let status = |authorities| StatusResponse { authorities, ..Default::default() };
-        assert!(is_plausible(&status(vec![authority(64); 64])));
-        assert!(!is_plausible(&status(vec![authority(70_000)])), "wider than a formatted line can be");
-        assert!(!is_plausible(&status(vec![authority(1); 65])));
-        let said = |conditions| StatusResponse { conditions, ..Default::default() };
-        assert!(is_plausible(&said(vec!["x".repeat(1000); 32])));
-        assert!(!is_plausible(&said(vec!["x".repeat(5000)])));
-        assert!(!is_plausible(&said(vec!["x".into(); 33])));
     }
 
     #[tokio::test]

@@ -3,14 +3,19 @@
 use std::{
     ffi::OsString,
     os::unix::ffi::{OsStrExt, OsStringExt},
+    path::Path,
 };
 
 use markstein_proto::{
-    Batch, BatchId, DecodeError, DocumentDigest, Hash, IssuerId, LedgerId, Record, Salt, SecretKey, TimeMs,
+    Batch, BatchId, DecodeError, DocumentDigest, Hash, IssuerId, LedgerId, Record, RecordLeaf, Salt,
+    SecretKey, TimeMs,
 };
 use prost::Message;
 
-use crate::{batches::Planned, scan::Document};
+use crate::{
+    batches::{Paper, Planned, Renewal},
+    scan::Document,
+};
 
 /// A batch and what its receipts need.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,12 +28,10 @@ pub struct Entry {
 /// What belongs to one record of the batch, in the same order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryRecord {
-    /// The salt, which nobody else has.
-    pub salt: Salt,
-    /// The document's digest.
-    pub digest: DocumentDigest,
-    /// The documents and where their receipts go.
-    pub documents: Vec<Document>,
+    /// Of an anchor: the salt, which nobody else has, and the documents and where their receipts go.
+    pub paper: Option<Paper>,
+    /// Of a record that changes the status of another: that one's receipts.
+    pub renewals: Vec<Renewal>,
 }
 
 /// Why bytes are no entry.
@@ -71,6 +74,8 @@ struct RecordMessage {
     digest: Vec<u8>,
     #[prost(message, repeated, tag = "3")]
     documents: Vec<DocumentMessage>,
+    #[prost(message, repeated, tag = "4")]
+    renewals: Vec<RenewalMessage>,
 }
 
 /// Paths are bytes, since not all of them are text.
@@ -82,16 +87,32 @@ struct DocumentMessage {
     receipt: Vec<u8>,
 }
 
+#[derive(Clone, PartialEq, Message)]
+struct RenewalMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    like: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    receipt: Vec<u8>,
+    #[prost(bytes = "vec", optional, tag = "3")]
+    salt: Option<Vec<u8>>,
+}
+
 impl Entry {
     /// Signs planned records as a batch.
     ///
     /// # Errors
     /// [`DecodeError`] where they make no batch.
     pub fn sign(planned: Vec<Planned>, signer: Signer<'_>, now: TimeMs) -> Result<Self, DecodeError> {
-        let records: Vec<Record> = planned.iter().map(|p| Record::Anchor(p.anchor.clone())).collect();
+        let records: Vec<Record> = planned.iter().map(|p| p.record.clone()).collect();
         let batch = Batch::sign(signer.ledger, signer.issuer, signer.key, now, &records)?;
-        let record = |p: Planned| EntryRecord { salt: p.salt, digest: p.digest, documents: p.documents };
+        let record = |p: Planned| EntryRecord { paper: p.paper, renewals: p.renewals };
         Ok(Self { batch, records: planned.into_iter().map(record).collect(), replaces: None })
+    }
+
+    /// The same, in place of a batch that can never become final.
+    #[must_use]
+    pub fn in_place_of(self, other: BatchId) -> Self {
+        Self { replaces: Some(other), ..self }
     }
 
     /// The same records and salts, signed anew at another time because this batch expired. The new entry names this
@@ -117,7 +138,19 @@ impl Entry {
         &self.records
     }
 
-    /// The expired batch that this one stands for.
+    /// The records as they were planned.
+    #[must_use]
+    pub fn planned(&self) -> Vec<Planned> {
+        let parts = self.batch.records().iter().zip(&self.records);
+        let planned = |(leaf, EntryRecord { paper, renewals }): (&RecordLeaf, &EntryRecord)| Planned {
+            record: leaf.record.clone(),
+            paper: paper.clone(),
+            renewals: renewals.clone(),
+        };
+        parts.map(planned).collect()
+    }
+
+    /// The expired or dead batch that this one stands for.
     #[must_use]
     pub const fn replaces(&self) -> Option<BatchId> {
         self.replaces
@@ -148,34 +181,89 @@ impl Entry {
         let batch = Batch::decode(message.batch)?;
         let replaces = message.replaces.map(|id| Hash::try_from(id.as_slice()).map(BatchId));
         let replaces = replaces.transpose().map_err(|_| EntryError::Damaged)?;
-        let records: Option<Vec<_>> = message.records.into_iter().map(EntryRecord::from_message).collect();
-        match records {
-            Some(records) if records.len() == batch.records().len() => Ok(Self { batch, records, replaces }),
-            _ => Err(EntryError::Damaged),
+        if message.records.len() != batch.records().len() {
+            return Err(EntryError::Damaged);
         }
+        let parts = message.records.into_iter().zip(batch.records());
+        let records = parts.map(|(part, leaf)| EntryRecord::from_message(part, &leaf.record));
+        let records = records.collect::<Option<Vec<_>>>().ok_or(EntryError::Damaged)?;
+        Ok(Self { batch, records, replaces })
     }
 }
 
 impl EntryRecord {
-    fn from_message(message: RecordMessage) -> Option<Self> {
+    fn from_message(message: RecordMessage, record: &Record) -> Option<Self> {
+        let RecordMessage { salt, digest, documents, renewals } = message;
         let path = |bytes| OsString::from_vec(bytes).into();
         let document = |d: DocumentMessage| Document { path: path(d.path), receipt: path(d.receipt) };
-        Some(Self {
-            salt: Salt(message.salt.try_into().ok()?),
-            digest: DocumentDigest(Hash(message.digest.try_into().ok()?)),
-            documents: message.documents.into_iter().map(document).collect(),
-        })
+        let paper = if matches!(record, Record::Anchor(_)) {
+            let (salt, digest) = (Salt(salt.try_into().ok()?), DocumentDigest(Hash(digest.try_into().ok()?)));
+            Some(Paper { salt, digest, documents: documents.into_iter().map(document).collect() })
+        } else if salt.is_empty() && digest.is_empty() && documents.is_empty() {
+            None
+        } else {
+            return None;
+        };
+        let renewal = |r: RenewalMessage| {
+            let salt = r.salt.map(|salt| salt.try_into().map(Salt)).transpose().ok()?;
+            Some(Renewal { like: path(r.like), receipt: path(r.receipt), salt })
+        };
+        let renewals = renewals.into_iter().map(renewal).collect::<Option<_>>()?;
+        Some(Self { paper, renewals })
     }
 }
 
 impl From<&EntryRecord> for RecordMessage {
     fn from(record: &EntryRecord) -> Self {
-        let bytes = |path: &std::path::Path| path.as_os_str().as_bytes().to_vec();
+        let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
         let document = |d: &Document| DocumentMessage { path: bytes(&d.path), receipt: bytes(&d.receipt) };
+        let renewal = |r: &Renewal| RenewalMessage {
+            like: bytes(&r.like),
+            receipt: bytes(&r.receipt),
+            salt: r.salt.map(|salt| salt.0.to_vec()),
+        };
+        let paper = record.paper.as_ref();
         Self {
-            salt: record.salt.0.to_vec(),
-            digest: record.digest.0.0.to_vec(),
-            documents: record.documents.iter().map(document).collect(),
+            salt: paper.map(|p| p.salt.0.to_vec()).unwrap_or_default(),
+            digest: paper.map(|p| p.digest.0.0.to_vec()).unwrap_or_default(),
+            documents: paper.iter().flat_map(|p| &p.documents).map(document).collect(),
+            renewals: record.renewals.iter().map(renewal).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use markstein_proto::{LeafIndex, Reason, StatusChange, status::Status};
+
+    use super::*;
+    use crate::batches::plan_changes;
+
+    #[test]
+    fn changes_of_a_status_are_kept_with_the_receipts_to_renew() {
+        let (issuer, key) = (IssuerId::new("permits.example").unwrap(), SecretKey::from_seed(&[1; 32]));
+        let signer = Signer { ledger: LedgerId(Hash::ZERO), issuer: &issuer, key: &key };
+        let change = |index| {
+            let (from, to) = (Status::Valid, Status::Suspended);
+            StatusChange::new(LeafIndex(index), from, to, Reason::Appeal).unwrap()
+        };
+        let renewal = |salt| Renewal { like: "/a.json".into(), receipt: "/new/a.json".into(), salt };
+        let changes = vec![
+            (change(9), vec![]),
+            (change(7), vec![renewal(Some(Salt([7; 32]))), renewal(None), renewal(Some(Salt::PUBLIC))]),
+        ];
+        let planned = plan_changes(changes, 10).remove(0);
+        let entry = Entry::sign(planned.clone(), signer, TimeMs(1)).unwrap();
+        assert_eq!(Entry::decode(&entry.encode()), Ok(entry.clone()));
+        assert_eq!(entry.planned(), planned);
+        let again = entry.clone().in_place_of(entry.batch().id());
+        assert_eq!(Entry::decode(&again.encode()).unwrap().replaces(), Some(entry.batch().id()));
+
+        // A change has no paper, and an anchor has one.
+        let paper = Paper { salt: Salt::PUBLIC, digest: DocumentDigest(Hash::ZERO), documents: vec![] };
+        let mut wrong = entry;
+        wrong.records[0].paper = Some(paper);
+        assert_eq!(Entry::decode(&wrong.encode()), Err(EntryError::Damaged));
     }
 }

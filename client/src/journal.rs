@@ -163,7 +163,7 @@ impl Journal {
         sync_folder(&self.root.join("journal"))
     }
 
-    /// Puts an entry aside that can never become final, and says where it is.
+    /// Puts an entry aside that nobody here goes on with, and says where it is.
     ///
     /// # Errors
     /// See [`JournalError`].

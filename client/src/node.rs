@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use markstein_proto::BatchId;
+use markstein_proto::{BatchId, Commitment, Hash, LeafIndex, LogSize};
 use prost::bytes::Bytes;
 use tokio_stream::Stream;
 
@@ -25,6 +25,28 @@ pub trait Node: Send + Sync + 'static {
         batch: BatchId,
         first: u32,
     ) -> impl Future<Output = Result<ReceiptStream, NodeError>> + Send;
+}
+
+/// What is asked of a node about records by themselves.
+pub trait Records: Node {
+    /// The receipt of the record at a place of the log, brought up to date, as JSON without its salt.
+    fn current_receipt(&self, index: LeafIndex) -> impl Future<Output = Result<Vec<u8>, NodeError>> + Send;
+
+    /// The records of a public commitment, the oldest first.
+    fn lookup(
+        &self,
+        commitment: Commitment,
+    ) -> impl Future<Output = Result<Vec<LeafIndex>, NodeError>> + Send;
+}
+
+/// A node that shows the log as it is today.
+pub trait Reader: Records {
+    /// The proof that the log of `older` leaves is the beginning of that of `newer` leaves.
+    fn consistency(
+        &self,
+        older: LogSize,
+        newer: LogSize,
+    ) -> impl Future<Output = Result<Vec<Hash>, NodeError>> + Send;
 }
 
 /// A submission step by step, for those who measure each.
@@ -71,6 +93,16 @@ pub enum Outcome {
 
 /// The one reason of a refusal after which the same records are signed anew.
 pub const EXPIRED: &str = "EXPIRED";
+/// There is nothing at the place that was asked for.
+pub const NOT_FOUND: &str = "NOT_FOUND";
+/// A change of a status: the node knows no anchored document at that place.
+pub const NO_TARGET: &str = "NO_TARGET";
+/// A change of a status: the record has one that nothing follows.
+pub const STATUS_TERMINAL: &str = "STATUS_TERMINAL";
+/// A change of a status: the record has another one than the change expects.
+pub const STATUS_OTHER: &str = "STATUS_OTHER";
+/// A change of a status: the record is another issuer's.
+pub const ANOTHERS_RECORD: &str = "ANOTHERS_RECORD";
 
 /// Why a node did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

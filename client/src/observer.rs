@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use markstein_proto::BatchId;
+use markstein_proto::{BatchId, LeafIndex};
 
 use crate::node::NodeError;
 
@@ -30,14 +30,42 @@ pub enum Event<'a> {
         /// How many receipts there will be.
         documents: usize,
     },
+    /// Records are looked up, to learn their status.
+    LookingUp {
+        /// How many.
+        records: usize,
+    },
+    /// One of them was.
+    LookedUp(LeafIndex),
+    /// Changes of a status are about to be made.
+    Changing {
+        /// Of how many records.
+        records: usize,
+    },
     /// A signed batch is durable here, and not sent yet.
     Journaled(BatchId),
     /// The ledger decided about it.
     Decided(BatchId),
     /// It was refused as expired and is signed anew.
     SignedAgain(BatchId),
-    /// A verified receipt was written.
+    /// A node turned it down, which may submit it after all: it is kept there, with its salts.
+    PutAside(&'a Path),
+    /// Receipts are about to be refreshed.
+    Refreshing {
+        /// How many.
+        receipts: usize,
+    },
+    /// A part of the log is about to be downloaded.
+    Downloading {
+        /// How many bundles of leaves.
+        bundles: usize,
+    },
+    /// A bundle more was downloaded.
+    Downloaded,
+    /// A verified receipt was written, or is as new as can be.
     Receipt(&'a Path),
+    /// A verified receipt shows the new status of this record, and was written where there was one.
+    Changed(LeafIndex),
     /// All receipts of the batch are on the disk.
     Synced(BatchId),
     /// The journal forgot the batch.

@@ -9,7 +9,8 @@ use std::{
 };
 
 use markstein_proto::{
-    Batch, DocumentDigest, IssuerId, Leaf, LeafIndex,
+    Batch, BatchId, DocumentDigest, IssuerId, Leaf, LeafIndex, LogSize,
+    note::SignedCheckpoint,
     receipt::{NotVerified, RECEIPT_MAX, Receipt, ReceiptError, TrustRoot, Verified},
 };
 
@@ -85,12 +86,30 @@ pub enum Present {
 /// # Errors
 /// See [`ReadError`].
 pub fn read(path: &Path) -> Result<Receipt, ReadError> {
+    Ok(read_with_bytes(path)?.1)
+}
+
+/// The same, and the file's bytes.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn read_with_bytes(path: &Path) -> Result<(Vec<u8>, Receipt), ReadError> {
     let io = |source| ReadError::Io { path: path.into(), source };
     let file = File::open(path).map_err(io)?;
     let mut bytes = Vec::new();
     // One byte more than allowed tells that the file is too long.
     file.take(RECEIPT_MAX as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
-    Receipt::from_json(&bytes).map_err(|source| ReadError::Receipt { path: path.into(), source })
+    let receipt = Receipt::from_json(&bytes);
+    let receipt = receipt.map_err(|source| ReadError::Receipt { path: path.into(), source })?;
+    Ok((bytes, receipt))
+}
+
+/// The batch with the record of a receipt, and its number in it, from 0.
+#[must_use]
+pub fn place_of(receipt: &Receipt) -> Option<(BatchId, u32)> {
+    let head = Leaf::decode(&receipt.batch_head.bytes).and_then(Leaf::into_batch_head).ok()?;
+    let position = receipt.record.index.0.checked_sub(receipt.batch_head.index.0)?.checked_sub(1)?;
+    Some((head.id(), u32::try_from(position).ok()?))
 }
 
 /// Looks whether a document has its receipt already.
@@ -143,9 +162,10 @@ pub fn accept(
     record: &EntryRecord,
     trust: &TrustRoot,
 ) -> Result<(Receipt, LeafIndex), NotAccepted> {
+    let paper = record.paper.as_ref().ok_or(NotAccepted::AnotherRecord)?; // changes of a status have no receipts
     let mut receipt = Receipt::from_json(json)?;
-    receipt.salt = Some(record.salt);
-    let verified = receipt.verify(trust, &record.digest)?;
+    receipt.salt = Some(paper.salt);
+    let verified = receipt.verify(trust, &paper.digest)?;
     let head = Leaf::decode(&receipt.batch_head.bytes).and_then(Leaf::into_batch_head);
     let same_batch = head.is_ok_and(|head| head.id() == batch.id());
     if same_batch && batch.records().get(position).is_some_and(|r| r.bytes == receipt.record.bytes) {
@@ -180,6 +200,13 @@ pub fn write(document: &Document, receipt: &Receipt) -> Result<(), WriteError> {
     })
 }
 
+/// Size of the log under whose checkpoint the receipt in a file is.
+#[must_use]
+pub fn log_size(path: &Path) -> Option<LogSize> {
+    let signed = SignedCheckpoint::parse(read(path).ok()?.checkpoint.as_bytes()).ok()?;
+    Some(signed.checkpoint().size())
+}
+
 /// Brings written receipts and their names to the disk. Few are synced one by one; for many, whole file systems are:
 /// thousands of files then cost as much as one, but a single one would wait for whatever else is being written there.
 ///
@@ -208,12 +235,12 @@ fn io_of(path: &Path, source: io::Error) -> WriteError {
     WriteError::Io { path: path.into(), source }
 }
 
-fn folders<'a>(paths: impl IntoIterator<Item = &'a Path>) -> BTreeSet<&'a Path> {
+pub(crate) fn folders<'a>(paths: impl IntoIterator<Item = &'a Path>) -> BTreeSet<&'a Path> {
     paths.into_iter().filter_map(Path::parent).collect()
 }
 
 /// The hidden name of a receipt that is being written.
-fn unfinished(path: &Path) -> PathBuf {
+pub(crate) fn unfinished(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".part");
@@ -246,7 +273,10 @@ mod tests {
         let accept = |json: &[u8], position: usize| {
             accept(json, entry.batch(), position, &entry.records()[position], ledger.trust())
         };
-        assert_eq!(accept(&receipts[0], 0).unwrap().0.salt, Some(entry.records()[0].salt));
+        assert_eq!(
+            accept(&receipts[0], 0).unwrap().0.salt,
+            Some(entry.records()[0].paper.as_ref().unwrap().salt)
+        );
         assert!(matches!(accept(&receipts[1], 0), Err(NotAccepted::NotVerified(_))));
         assert!(matches!(accept(b"{}", 0), Err(NotAccepted::Receipt(_))));
         // The same documents, anchored another time: a good receipt, but of another batch.
@@ -261,7 +291,11 @@ mod tests {
     fn a_receipt_is_replaced_only_by_one_of_its_record() {
         let dir = tempfile::tempdir().unwrap();
         let (ledger, entry, receipts, document) = anchored(dir.path());
-        let position = entry.records().iter().position(|r| r.digest == crate::testing::digest("a")).unwrap();
+        let position = entry
+            .records()
+            .iter()
+            .position(|r| r.paper.as_ref().unwrap().digest == crate::testing::digest("a"))
+            .unwrap();
         let take =
             |i: usize| accept(&receipts[i], entry.batch(), i, &entry.records()[i], ledger.trust()).unwrap().0;
         let mine = take(position);

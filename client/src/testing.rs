@@ -9,12 +9,15 @@ use std::{
 };
 
 use markstein_proto::{
-    AuthorityEntry, BATCH_AGE_MAX_MS, Batch, BatchId, DocumentDigest, Genesis, Hash, Header, IssuerId, Leaf,
-    LeafIndex, LogSize, SecretKey, TimeMs, View,
-    log::{self, Levels, multiproof},
+    Anchor, AuthorityEntry, BATCH_AGE_MAX_MS, Batch, BatchHead, BatchId, Commitment, DocumentDigest, Genesis,
+    Hash, Header, IssuerId, Leaf, LeafIndex, LogSize, Reason, Record, SecretKey, StatusChange, TimeMs, View,
+    log::{
+        self, Levels, NodeReader, multiproof,
+        tile::{EntryBundle, Tile},
+    },
     note::{Checkpoint, KeyName, SignedCheckpoint, sign_cosignature},
-    receipt::{PlacedLeaf, Receipt, TrustRoot},
-    status::{self, Overlay, Status, StatusDelta, StatusProof, StatusReader},
+    receipt::{ChangeLeaves, PlacedLeaf, Receipt, TrustRoot},
+    status::{self, Overlay, Status, StatusDelta, StatusProof, StatusReader, StatusStep, StepError},
 };
 use prost::bytes::Bytes;
 
@@ -22,7 +25,11 @@ use crate::{
     batches::{Statement, plan},
     entry::{Entry, Signer},
     keys::IssuerKey,
-    node::{EXPIRED, Failure, Node, NodeError, Outcome, ReceiptStream},
+    node::{
+        ANOTHERS_RECORD, EXPIRED, Failure, NO_TARGET, NOT_FOUND, Node, NodeError, Outcome, Reader,
+        ReceiptStream, Records, STATUS_OTHER, STATUS_TERMINAL,
+    },
+    range::Files,
     scan::Document,
 };
 
@@ -85,12 +92,15 @@ impl StatusReader for AllValid {
 }
 
 /// A ledger with one authority.
+#[derive(Clone)]
 pub struct Ledger {
     trust: TrustRoot,
     leaves: Vec<Vec<u8>>,
     headers: Vec<Header>,
     heads: BTreeMap<BatchId, u64>,
     statuses: StatusDelta,
+    /// Of each record the places of those that changed its status, with the places of their heads.
+    changes: BTreeMap<u64, Vec<(u64, u64)>>,
     /// When the newest checkpoint is cosigned.
     pub cosigned_at: TimeMs,
     /// How often each commitment stands in the ledger: more than once means anchored twice.
@@ -111,6 +121,7 @@ impl Ledger {
             headers: vec![header],
             heads: BTreeMap::new(),
             statuses: StatusDelta::default(),
+            changes: BTreeMap::new(),
             cosigned_at: NOW,
             anchored: BTreeMap::new(),
         }
@@ -131,23 +142,123 @@ impl Ledger {
         for record in batch.records() {
             *self.anchored.entry(record.hash).or_default() += 1;
             self.leaves.push(record.bytes.to_vec());
+            if let Some(step) = record.record.status_step() {
+                self.take_step(step, first);
+            }
         }
         self.close(first, time);
     }
 
-    /// Sets a status as if a record had done so, in an otherwise empty block.
-    pub fn set_status(&mut self, index: LeafIndex, status: Status, time: TimeMs) {
-        let Ok(delta) = status::apply(
-            &Overlay { delta: &self.statuses, parent: &AllValid },
-            &BTreeMap::from([(index.0, status)]),
-        );
+    /// What the newest leaf, a record under the head at `head`, does to the status of another.
+    fn take_step(&mut self, step: StatusStep, head: u64) {
+        let (target, size) = (step.target().0, self.leaves.len() as u64);
+        let tree = Overlay { delta: &self.statuses, parent: &AllValid };
+        let (chunk, position) = status::chunk_of(target);
+        let Ok(chunk) = tree.chunk(chunk);
+        let status = step.applied_to(chunk.unwrap_or_default().get(position)).unwrap();
+        let Ok(delta) = status::apply(&tree, &BTreeMap::from([(target, status)]), size);
         self.statuses.merge(delta);
-        self.close(self.leaves.len() as u64, time);
+        self.changes.entry(target).or_default().push((size - 1, head));
+    }
+
+    /// Why a node would not take a batch: the reason and the record that it is about.
+    pub fn refusal(&self, batch: &Batch) -> Option<(&'static str, LeafIndex)> {
+        let mut statuses: BTreeMap<LeafIndex, Status> = BTreeMap::new();
+        for step in batch.records().iter().filter_map(|record| record.record.status_step()) {
+            let target = step.target();
+            let Some(batch_of_target) = self.batch_of(target) else { return Some((NO_TARGET, target)) };
+            if self.head(batch_of_target).author != batch.head().author {
+                return Some((ANOTHERS_RECORD, target));
+            }
+            let status = statuses.get(&target).copied().unwrap_or_else(|| self.status(target));
+            match step.applied_to(status) {
+                Ok(after) => statuses.insert(target, after),
+                Err(StepError::Terminal(_)) => return Some((STATUS_TERMINAL, target)),
+                Err(StepError::Other { .. }) => return Some((STATUS_OTHER, target)),
+            };
+        }
+        None
+    }
+
+    /// The status of a record now.
+    pub fn status(&self, index: LeafIndex) -> Status {
+        let (chunk, position) = status::chunk_of(index.0);
+        let Ok(chunk) = Overlay { delta: &self.statuses, parent: &AllValid }.chunk(chunk);
+        chunk.unwrap_or_default().get(position)
+    }
+
+    /// How often its status was changed.
+    pub fn changes(&self, index: LeafIndex) -> usize {
+        self.changes.get(&index.0).map_or(0, Vec::len)
+    }
+
+    /// A ledger with document a, followed by these, each in a batch of its own.
+    pub fn with_a_and(more: &[&str]) -> Self {
+        let mut ledger = Self::new();
+        ledger.append(entry(&["a"], NOW).batch(), NOW);
+        more.iter().for_each(|name| ledger.append(entry(&[name], NOW).batch(), TimeMs(NOW.0 + 1)));
+        ledger
+    }
+
+    /// The batch whose anchor stands there.
+    fn batch_of(&self, index: LeafIndex) -> Option<BatchId> {
+        let (batch, head) =
+            self.heads.iter().filter(|(_, head)| **head < index.0).max_by_key(|(_, head)| **head)?;
+        let leaf = Leaf::decode(self.leaves.get(index.0 as usize)?).unwrap();
+        let in_batch = index.0 - head <= u64::from(self.head(*batch).record_count);
+        (in_batch && matches!(leaf, Leaf::Record(Record::Anchor(_)))).then_some(*batch)
+    }
+
+    fn head(&self, batch: BatchId) -> BatchHead {
+        let leaf = Leaf::decode(&self.leaves[self.heads[&batch] as usize]).unwrap();
+        leaf.into_batch_head().unwrap()
+    }
+
+    /// The receipt of the anchor at a place.
+    pub fn receipt_at(&self, index: LeafIndex) -> Option<Receipt> {
+        let batch = self.batch_of(index)?;
+        let position = (index.0 - self.heads[&batch] - 1) as usize;
+        Some(self.receipts(batch).remove(position))
+    }
+
+    /// Where a public commitment stands.
+    pub fn lookup(&self, commitment: Commitment) -> Vec<LeafIndex> {
+        let is_it = |leaf: &Vec<u8>| match Leaf::decode(leaf) {
+            Ok(Leaf::Record(Record::Anchor(anchor))) => anchor.public && anchor.commitment == commitment,
+            _ => false,
+        };
+        (0..).zip(&self.leaves).filter(|(_, leaf)| is_it(leaf)).map(|(index, _)| LeafIndex(index)).collect()
+    }
+
+    /// Its number of leaves.
+    pub fn size(&self) -> LogSize {
+        LogSize(self.leaves.len() as u64)
+    }
+
+    /// The proof that the log of `older` leaves is the beginning of that of `newer`.
+    pub fn consistency(&self, older: LogSize, newer: LogSize) -> Vec<Hash> {
+        log::consistency_proof(&self.levels(), older.0, newer.0).unwrap()
+    }
+
+    /// Changes the status of a record of [`issuer`], by a record in a block of its own.
+    pub fn set_status(&mut self, index: LeafIndex, status: Status, time: TimeMs) {
+        let record = if status == Status::Superseded {
+            let commitment = Commitment(Hash::of(&[b"successor of", &index.0.to_be_bytes()]));
+            let (public, valid_until, supersedes) = (false, None, Some(index));
+            Record::Anchor(Anchor { commitment, public, document_type: 1, valid_until, supersedes })
+        } else {
+            let change = StatusChange::new(index, self.status(index), status, Reason::UnderReview);
+            Record::StatusChange(change.unwrap())
+        };
+        let IssuerKey { issuer, key, .. } = issuer();
+        let batch = Batch::sign(self.trust.ledger_id(), &issuer, &key, time, &[record]).unwrap();
+        self.append(&batch, time);
     }
 
     fn close(&mut self, first: u64, time: TimeMs) {
         let parent = self.headers.last().unwrap();
         let size = self.leaves.len() as u64;
+        let time = time.max(TimeMs(parent.time.0 + 1));
         let Ok(status_root) =
             status::status_root(&Overlay { delta: &self.statuses, parent: &AllValid }, size);
         let header = Header {
@@ -165,6 +276,10 @@ impl Ledger {
         self.headers.push(header);
     }
 
+    fn header_after(&self, index: u64) -> &Header {
+        self.headers.iter().find(|h| h.size_before.0 > index).unwrap()
+    }
+
     fn levels(&self) -> Levels {
         Levels::new(self.leaves.iter().map(|leaf| log::leaf_hash(leaf)).collect())
     }
@@ -179,7 +294,7 @@ impl Ledger {
         let head = Leaf::decode(&self.leaves[head_index as usize]).unwrap().into_batch_head().unwrap();
         let markstein_proto::Author::Issuer { issuer, .. } = &head.author else { unreachable!() };
         let grant = 1 + self.trust.genesis().grants.iter().position(|g| g.issuer == *issuer).unwrap() as u64;
-        let header = self.headers.iter().find(|h| h.size_before.0 > head_index).unwrap();
+        let header = self.header_after(head_index);
         let latest = self.headers.last().unwrap();
         let (levels, checkpoint) = (self.levels(), self.checkpoint());
         let hashes = (1..=u64::from(head.record_count)).map(|i| levels.leaves()[(head_index + i) as usize]);
@@ -187,7 +302,18 @@ impl Ledger {
         let statuses = Overlay { delta: &self.statuses, parent: &AllValid };
         let receipt = |position: u64| {
             let record = head_index + 1 + position;
+            let changes =
+                self.changes.get(&record).into_iter().flatten().map(|(change, head)| ChangeLeaves {
+                    record: self.placed(*change),
+                    batch_head: self.placed(*head),
+                    header: self.placed(self.header_after(*change).index().0),
+                });
+            let changes: Vec<ChangeLeaves> = changes.collect();
             let mut indices = vec![grant, head_index, record, header.index().0, latest.index().0];
+            for change in &changes {
+                indices.extend([&change.record, &change.batch_head, &change.header].map(|leaf| leaf.index.0));
+            }
+            indices.sort_unstable();
             indices.dedup();
             Receipt {
                 salt: None,
@@ -204,6 +330,7 @@ impl Ledger {
                     latest.size_before,
                 )
                 .unwrap(),
+                changes,
                 checkpoint: checkpoint.clone(),
                 handovers: Vec::new(),
             }
@@ -273,10 +400,24 @@ pub enum Fault {
     AfterSubmit,
     /// It decides against the batch for good.
     Refuse(&'static str),
+    /// It does not take the batch, for this reason.
+    Deny(&'static str),
+    /// Before the batch comes to it, somebody else's does.
+    Overtake(Box<Batch>),
     /// Its receipts break off after this many.
     CutReceipts(usize),
     /// It sends this many good receipts and then rubbish.
     BadReceipts(usize),
+    /// Its newest receipt comes changed.
+    Receipt(fn(&mut Receipt)),
+    /// It does not show its newest receipt.
+    NoReceipt(Failure),
+    /// What it serves under a path with this part comes changed.
+    Bytes(&'static str, fn(&mut Vec<u8>)),
+    /// Its proof that a log extends another one is none.
+    BadProof,
+    /// It does not show that proof.
+    NoProof(Failure),
 }
 
 /// A node in this process; clones share one ledger.
@@ -287,6 +428,10 @@ pub struct FakeNode {
     pub faults: Arc<Mutex<VecDeque<Fault>>>,
     /// Batches as they were submitted.
     pub submitted: Arc<Mutex<Vec<BatchId>>>,
+    /// Paths that were asked for.
+    pub paths: Arc<Mutex<Vec<String>>>,
+    /// What it says to every look-up, where it lies.
+    pub named: Option<Vec<LeafIndex>>,
 }
 
 impl FakeNode {
@@ -296,7 +441,14 @@ impl FakeNode {
             ledger: Arc::new(Mutex::new(Ledger::new())),
             faults: Arc::default(),
             submitted: Arc::default(),
+            paths: Arc::default(),
+            named: None,
         }
+    }
+
+    /// A node of this ledger.
+    pub fn of(ledger: Ledger, name: &str) -> Self {
+        Self { name: name.into(), ledger: Arc::new(Mutex::new(ledger)), ..Self::new() }
     }
 
     /// Another node of the same ledger.
@@ -331,20 +483,37 @@ impl Node for FakeNode {
         tokio::time::sleep(Duration::ZERO).await;
         let batch = Batch::decode(batch).unwrap();
         self.submitted.lock().unwrap().push(batch.id());
-        let about_submit =
-            |f: &Fault| matches!(f, Fault::BeforeSubmit(_) | Fault::AfterSubmit | Fault::Refuse(_));
+        let about_submit = |f: &Fault| !matches!(f, Fault::CutReceipts(_) | Fault::BadReceipts(_));
         let fault = self.fault(about_submit);
+        if let Some(Fault::Overtake(other)) = &fault {
+            self.ledger.lock().unwrap().append(other, NOW);
+        }
+        let known = self.ledger.lock().unwrap().heads.contains_key(&batch.id());
+        let refusal = self.ledger.lock().unwrap().refusal(&batch).filter(|_| !known);
         match fault {
+            Some(Fault::Deny(reason)) => {
+                return Err(NodeError { reason: reason.into(), ..self.error(Failure::Denied) });
+            }
             Some(Fault::BeforeSubmit(kind)) => return Err(self.error(kind)),
             Some(Fault::Refuse(reason)) => {
                 return Ok(Outcome::Refused { reason: reason.into(), message: "fault of the test".into() });
+            }
+            _ if refusal.is_some() => {
+                let (reason, target) = refusal.unwrap();
+                let message = format!("the record at leaf {target} cannot be changed so");
+                let error = NodeError::new(&self.name, Failure::Denied, message);
+                return Err(NodeError { reason: reason.into(), ..error });
             }
             _ if batch.head().created_at.0 + BATCH_AGE_MAX_MS < NOW.0 => {
                 return Ok(Outcome::Refused { reason: EXPIRED.into(), message: "the 24 h rule".into() });
             }
             _ => self.ledger.lock().unwrap().append(&batch, NOW),
         }
-        if fault.is_some() { Err(self.error(Failure::Away)) } else { Ok(Outcome::Final) }
+        if matches!(fault, Some(Fault::AfterSubmit)) {
+            Err(self.error(Failure::Away))
+        } else {
+            Ok(Outcome::Final)
+        }
     }
 
     async fn receipts(&self, batch: BatchId, first: u32) -> Result<ReceiptStream, NodeError> {
@@ -363,5 +532,65 @@ impl Node for FakeNode {
             _ => {}
         }
         Ok(Box::pin(tokio_stream::iter(items)))
+    }
+}
+
+impl Records for FakeNode {
+    async fn current_receipt(&self, index: LeafIndex) -> Result<Vec<u8>, NodeError> {
+        tokio::time::sleep(Duration::ZERO).await;
+        let receipt = self.ledger.lock().unwrap().receipt_at(index);
+        let not_found = || NodeError { reason: NOT_FOUND.into(), ..self.error(Failure::Denied) };
+        let mut receipt = receipt.ok_or_else(not_found)?;
+        match self.fault(|f| matches!(f, Fault::Receipt(_) | Fault::NoReceipt(_))) {
+            Some(Fault::Receipt(change)) => change(&mut receipt),
+            Some(Fault::NoReceipt(kind)) => return Err(self.error(kind)),
+            _ => {}
+        }
+        Ok(receipt.to_json().into_bytes())
+    }
+
+    async fn lookup(&self, commitment: Commitment) -> Result<Vec<LeafIndex>, NodeError> {
+        Ok(self.named.clone().unwrap_or_else(|| self.ledger.lock().unwrap().lookup(commitment)))
+    }
+}
+
+impl Reader for FakeNode {
+    async fn consistency(&self, older: LogSize, newer: LogSize) -> Result<Vec<Hash>, NodeError> {
+        let ledger = self.ledger.lock().unwrap();
+        if newer > ledger.size() {
+            return Err(NodeError { reason: "INVALID_REQUEST".into(), ..self.error(Failure::Denied) });
+        }
+        let mut proof = ledger.consistency(older, newer);
+        match self.fault(|f| matches!(f, Fault::BadProof | Fault::NoProof(_))) {
+            Some(Fault::NoProof(kind)) => return Err(self.error(kind)),
+            Some(_) => proof.push(Hash::ZERO),
+            None => {}
+        }
+        Ok(proof)
+    }
+}
+
+impl Files for FakeNode {
+    async fn get(&self, path: &str, max: usize) -> Result<Vec<u8>, NodeError> {
+        self.paths.lock().unwrap().push(path.to_owned());
+        let ledger = self.ledger.lock().unwrap();
+        let mut bytes = if path == "/checkpoint" {
+            ledger.checkpoint().into_bytes()
+        } else if let Ok(bundle) = EntryBundle::parse(&path[1..]) {
+            let first = bundle.index as usize * 256;
+            let leaves = &ledger.leaves[first..first + usize::from(bundle.width)];
+            let framed = |leaf: &Vec<u8>| [&(leaf.len() as u16).to_be_bytes()[..], leaf].concat();
+            leaves.iter().flat_map(framed).collect()
+        } else {
+            let Tile { level, index, width } = Tile::parse(&path[1..]).unwrap();
+            let levels = ledger.levels();
+            let hash = |i: u64| levels.node(8 * level, index * 256 + i).unwrap().0;
+            (0..u64::from(width)).flat_map(hash).collect()
+        };
+        match self.fault(|f| matches!(f, Fault::Bytes(part, _) if path.contains(part))) {
+            Some(Fault::Bytes(_, change)) => change(&mut bytes),
+            _ => assert!(bytes.len() <= max),
+        }
+        Ok(bytes)
     }
 }

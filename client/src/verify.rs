@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use markstein_proto::{
-    TimeMs,
+    Genesis, TimeMs,
     receipt::{NotVerified, TrustRoot, Verified},
     status::Status,
 };
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How far a receipt may be ahead of this machine's clock before the clock is doubted.
-const AHEAD_MAX_MS: u64 = 5 * 60 * 1000;
+pub(crate) const AHEAD_MAX_MS: u64 = 5 * 60 * 1000;
 
 /// What can be said about a document.
 #[derive(Debug)]
@@ -61,6 +61,22 @@ pub enum NotChecked {
     /// A part of the receipt is of a later release, or its salt is missing.
     #[error("{0}")]
     Incomplete(NotVerified),
+    /// No node gave what is needed.
+    #[error("{0}")]
+    Nodes(String),
+    /// There is no receipt, and no node that answered knows a public record.
+    #[error(
+        "it has no receipt, and {}: if it was anchored with a salt, its receipt is needed; a record that is not final yet is \
+         found a moment later{}",
+        none_of(*.asked),
+        wrong.iter().map(|wrong| format!("; {wrong}")).collect::<String>()
+    )]
+    NoRecord {
+        /// How many nodes said so.
+        asked: usize,
+        /// What the others said or did.
+        wrong: Vec<String>,
+    },
     /// The receipt comes from the future.
     #[error(
         "the receipt says {} and this machine's clock says {}: set the clock right and check again",
@@ -75,6 +91,13 @@ pub enum NotChecked {
     },
 }
 
+fn none_of(asked: usize) -> String {
+    match asked {
+        1 => "the one node that answered knows no public record of it".into(),
+        asked => format!("none of the {asked} nodes that answered knows a public record of it"),
+    }
+}
+
 /// How to judge.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
@@ -84,15 +107,36 @@ pub struct Terms {
     pub max_age: Option<Duration>,
 }
 
+/// So old may the status be that nodes tell today: who shows an older one withholds what came since, or no quorum is at work.
+const TODAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// A status so new ends the asking, however short the ledger's interval is: blocks take their time, and clocks differ.
+const PROMPT_MIN: Duration = Duration::from_secs(15 * 60);
+/// ... and so many intervals at which a ledger at rest is cosigned.
+const PROMPT_INTERVALS: u64 = 10;
+
+impl Terms {
+    /// For what nodes say today: a day, unless somebody says otherwise.
+    #[must_use]
+    pub fn online(now: TimeMs, max_age: Option<Duration>) -> Self {
+        Self { now, max_age: Some(max_age.unwrap_or(TODAY)) }
+    }
+
+    /// What one node's answer must meet so that no other node is asked. Where none meets it, the newest answer is judged by
+    /// the terms themselves.
+    #[must_use]
+    pub fn prompt(self, genesis: &Genesis) -> Self {
+        let interval = genesis.parameters.recosign_interval_ms;
+        let prompt = Duration::from_millis(interval.saturating_mul(PROMPT_INTERVALS)).max(PROMPT_MIN);
+        Self { max_age: Some(self.max_age.map_or(prompt, |max| max.min(prompt))), ..self }
+    }
+}
+
 /// Checks a document by its receipt.
 #[must_use]
 pub fn verify_file(trust: &TrustRoot, document: &Path, receipt: &Path, terms: Terms) -> Verdict {
     match check(trust, document, receipt) {
         Ok(Ok(verified)) => judge(verified, terms),
-        Ok(Err(e)) if e.is_unknown_version() || e == NotVerified::NoSalt => {
-            Verdict::CouldNotCheck(NotChecked::Incomplete(e))
-        }
-        Ok(Err(e)) => Verdict::NotGenuine(e),
+        Ok(Err(e)) => Verdict::of(e),
         Err(e) => Verdict::CouldNotCheck(e),
     }
 }
@@ -107,7 +151,9 @@ fn check(
     Ok(receipt.verify(trust, &digest))
 }
 
-fn judge(verified: Verified, Terms { now, max_age }: Terms) -> Verdict {
+/// The verdict on a document whose receipt verifies, at a time.
+#[must_use]
+pub fn judge(verified: Verified, Terms { now, max_age }: Terms) -> Verdict {
     let as_of = as_of(&verified);
     let newest = as_of.max(verified.anchored_at);
     if newest.0 > now.0.saturating_add(AHEAD_MAX_MS) {
@@ -128,6 +174,16 @@ pub fn as_of(verified: &Verified) -> TimeMs {
 }
 
 impl Verdict {
+    /// What follows from a refusal: a part of a later release, or a salt that is missing, says nothing.
+    #[must_use]
+    pub fn of(refusal: NotVerified) -> Self {
+        if refusal.is_unknown_version() || refusal == NotVerified::NoSalt {
+            Self::CouldNotCheck(NotChecked::Incomplete(refusal))
+        } else {
+            Self::NotGenuine(refusal)
+        }
+    }
+
     /// 0 genuine and valid, 1 not genuine, 2 could not check, 3 genuine but not to be relied on.
     #[must_use]
     pub fn exit_code(&self) -> u8 {

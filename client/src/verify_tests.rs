@@ -29,7 +29,12 @@ impl Case {
         ledger.append(entry.batch(), NOW);
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("permit"), "permit").unwrap();
-        let case = Self { dir, ledger, batch: entry.batch().id(), salt: entry.records()[0].salt };
+        let case = Self {
+            dir,
+            ledger,
+            batch: entry.batch().id(),
+            salt: entry.records()[0].paper.as_ref().unwrap().salt,
+        };
         case.write(&case.receipt().to_json());
         case
     }

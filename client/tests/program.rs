@@ -74,7 +74,13 @@ fn what_cannot_be_anchored_ends_with_2_and_a_sentence() {
 #[test]
 fn verify_says_2_where_it_cannot_check() {
     let folder = folder_with_key();
-    for line in ["verify document", "verify --genesis gone document", "verify --genesis k document"] {
+    for line in [
+        "verify document",
+        "verify --genesis gone document",
+        "verify --genesis k document",
+        "page --genesis gone",
+        "page --genesis k --out page.html",
+    ] {
         let (code, text) = outcome(folder.path(), line);
         assert_eq!(code, 2, "{line}: {text}");
     }

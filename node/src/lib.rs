@@ -3,6 +3,7 @@
 //! From the wire to the disk and back: a submission is checked and made durable in the [`pool`], cut into blocks,
 //! executed and stored by the [`ledger`], cosigned, and answered with receipts by the [`api`].
 
+pub mod activity;
 pub mod api;
 pub mod check;
 pub mod clock;
@@ -21,6 +22,7 @@ pub mod node;
 pub mod peer;
 pub mod pool;
 pub mod refusal;
+pub mod release;
 pub mod repair;
 pub mod server;
 pub mod setup;

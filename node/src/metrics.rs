@@ -44,7 +44,8 @@ pub struct Metrics {
     paused_seconds: Gauge<f64, AtomicU64>,
     quorum: Gauge<i64, AtomicI64>,
     taking_part: Gauge<i64, AtomicI64>,
-    hindered: Family<ReasonLabel, Gauge<i64, AtomicI64>>,
+    /// One for each of [`REASONS`].
+    hindered: [Gauge<i64, AtomicI64>; REASONS.len()],
 }
 
 impl fmt::Debug for Metrics {
@@ -81,11 +82,14 @@ impl Default for Metrics {
         let hindered = Family::<ReasonLabel, Gauge<i64, AtomicI64>>::default();
         let help = "Authorities that something is the matter with, as this node sees it";
         registry.register("authorities_hindered", help, hindered.clone());
+        let hindered =
+            REASONS.map(|reason| hindered.get_or_create(&ReasonLabel { reason: reason.to_owned() }).clone());
         let paused_seconds = Gauge::<f64, AtomicU64>::default();
         let help = "For how long nothing has become final although something waits, 0 while finality goes on";
         registry.register("finality_paused_seconds", help, paused_seconds.clone());
         let block_seconds = Histogram::new(exponential_buckets(0.0005, 2.0, 14));
-        registry.register("block_seconds", "From cutting a block to its finality", block_seconds.clone());
+        let help = "From cutting a block to its finality, of blocks that this node saw become final live";
+        registry.register("block_seconds", help, block_seconds.clone());
         Self {
             registry,
             height,
@@ -119,10 +123,14 @@ impl Metrics {
     }
 
     /// A block became final.
-    pub fn block(&self, header: &Header, batches: usize, records: usize, took: Duration) {
+    pub fn block(&self, header: &Header, batches: usize, records: usize) {
         self.tip(header.height.0, header.size_before.0 + 1, header.time.0);
         self.batches.inc_by(batches as u64);
         self.records.inc_by(records as u64);
+    }
+
+    /// This node saw a block become final when that happened, so long after the time in its header.
+    pub fn live(&self, took: Duration) {
         self.block_seconds.observe(took.as_secs_f64());
     }
 
@@ -142,9 +150,8 @@ impl Metrics {
         self.paused_seconds.set(Duration::from_millis(paused).as_secs_f64());
         self.quorum.set(clamp(snapshot.quorum as u64));
         self.taking_part.set(clamp(diagnosis.taking_part as u64));
-        for reason in REASONS {
-            let label = ReasonLabel { reason: reason.to_owned() };
-            self.hindered.get_or_create(&label).set(clamp(diagnosis.count(reason) as u64));
+        for (reason, gauge) in REASONS.into_iter().zip(&self.hindered) {
+            gauge.set(clamp(diagnosis.count(reason) as u64));
         }
     }
 

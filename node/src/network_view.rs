@@ -1,10 +1,12 @@
 //! What operators see of the authorities, filled by the driver and read by the API.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use markstein_consensus::ViewVotes;
 use markstein_proto::{Height, LogSize, View};
 use tokio::sync::watch;
+
+use crate::{activity::Activity, release::Release};
 
 /// One authority, as this node knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct AuthorityView {
     pub heard_ms_ago: Option<u64>,
     /// The newest checkpoint it cosigned.
     pub cosigned: LogSize,
+    /// The release it runs, as it says.
+    pub release: Option<Release>,
 }
 
 /// A catch-up under way.
@@ -89,28 +93,43 @@ impl Snapshot {
 
 /// Where it is published; clones share it.
 #[derive(Clone, Debug)]
-pub struct NetworkView(Arc<watch::Sender<Snapshot>>);
+pub struct NetworkView {
+    snapshots: Arc<watch::Sender<Snapshot>>,
+    activity: Arc<Mutex<Activity>>,
+}
 
 impl Default for NetworkView {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(Snapshot::default())))
+        Self::new(Activity::default())
     }
 }
 
 impl NetworkView {
+    /// Nothing is known of the authorities yet.
+    #[must_use]
+    pub fn new(activity: Activity) -> Self {
+        let snapshots = Arc::new(watch::Sender::new(Snapshot::default()));
+        Self { snapshots, activity: Arc::new(Mutex::new(activity)) }
+    }
+
+    /// What became final lately.
+    pub fn activity(&self) -> MutexGuard<'_, Activity> {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Replaces what is known.
     pub fn publish(&self, snapshot: Snapshot) {
-        self.0.send_replace(snapshot);
+        self.snapshots.send_replace(snapshot);
     }
 
     /// What is known.
     #[must_use]
     pub fn get(&self) -> Snapshot {
-        self.0.borrow().clone()
+        self.snapshots.borrow().clone()
     }
 
     /// A reader that can wait for news. It ends with the last clone of this.
     pub fn follow(&self) -> watch::Receiver<Snapshot> {
-        self.0.subscribe()
+        self.snapshots.subscribe()
     }
 }

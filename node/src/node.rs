@@ -9,6 +9,7 @@ use markstein_proto::Genesis;
 use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
+    activity::Activity,
     api::{self, Bounds, Context, Health},
     check,
     clock::{Clock, SystemClock},
@@ -17,7 +18,7 @@ use crate::{
     files::FileError,
     finality::{Finality, finality},
     ingress::{Announcer, Ingress, Link, Outlet},
-    ledger::{Cosigner, FinalState, Rules, State, counted_checkpoint},
+    ledger::{Cosigner, FinalState, RootSigner, Rules, State, counted_checkpoint},
     metrics::Metrics,
     network::{self, NetworkError, NetworkTask},
     network_view::NetworkView,
@@ -79,32 +80,10 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), NodeError> {
     let folder = DataFolder::open(&config.data_dir, &genesis.ledger_id().0)?;
-    let api_bound = Bound::bind(&config.api.listeners, config.api.connections_max)?;
-    let operator_bound = Bound::bind(std::slice::from_ref(&config.operator), OPERATOR_CONNECTIONS_MAX)?;
-    let (api_addresses, operator_addresses) = (api_bound.addresses(), operator_bound.addresses());
-    let mut parts = Parts::start(&config, &genesis, keys, &folder).await?;
-
-    let (router, health) = api::public(&parts.context).await.map_err(|e| NodeError::Api(e.to_string()))?;
-    let (listen_until, drain) = (StopSignal::new(), config.shutdown_deadline * 3 / 4);
-    let mut servers = JoinSet::new();
-    servers.spawn(api_bound.serve(router, listen_until.stopped(), drain));
-    servers.spawn(operator_bound.serve(api::operator(&parts.context), listen_until.stopped(), drain));
-
-    let network = parts.link.get().map(network::Network::addresses).unwrap_or_default();
-    let ended = parts.serve(&health, shutdown, &mut servers, || {
-        for address in &api_addresses {
-            tracing::info!(address = %address, "listening");
-        }
-        for address in &network {
-            tracing::info!(address = %address, "listening for other nodes");
-        }
-        let Some(file) = &config.api.address_file else { return Ok(()) };
-        let addresses = AddressFile::new(&api_addresses, &operator_addresses[0], &network);
-        write_address_file(file, &addresses).map_err(NodeError::AddressFile)
-    });
-    let ended = ended.await;
-    health.stop().await;
-    parts.stop(ended, config.shutdown_deadline, &listen_until, servers, folder).await
+    let mut running = Running::default();
+    // However it ends, and however early: what runs by then is stopped, and the store is closed before the process ends.
+    let ended = running.live(&config, &genesis, keys, shutdown, &folder).await;
+    running.stop(ended, config.shutdown_deadline, folder).await
 }
 
 /// Limits as the pool counts them.
@@ -117,22 +96,29 @@ fn limits(config: PoolConfig) -> PoolLimits {
     }
 }
 
-/// The running parts below the API.
-struct Parts {
-    context: Context,
-    link: Link,
+/// What runs of a node, and how it is told to stop; nothing at first.
+#[derive(Default)]
+struct Running {
+    listen_until: StopSignal,
+    stop_waiting: StopSignal,
     stop_driver: StopSignal,
     stop_network: StopSignal,
-    stop_waiting: StopSignal,
+    servers: JoinSet<Result<(), ServerError>>,
     driver: Thread<DriverError>,
     network: Option<NetworkTask>,
     pool: Thread<PoolFailure>,
 }
 
-/// A thread that should run as long as the node.
+/// A thread that should run as long as the node. One that was never started counts as ended.
 struct Thread<E> {
     name: &'static str,
     end: Option<oneshot::Receiver<Result<(), E>>>,
+}
+
+impl<E> Default for Thread<E> {
+    fn default() -> Self {
+        Self { name: "", end: None }
+    }
 }
 
 impl<E> Thread<E>
@@ -152,26 +138,66 @@ where
     }
 }
 
-impl Parts {
+impl Running {
+    /// Starts everything and serves until `shutdown` or until a part ends. Keeps nothing of the store to itself.
+    async fn live(
+        &mut self,
+        config: &NodeConfig,
+        genesis: &Genesis,
+        keys: NodeKeys,
+        shutdown: impl Future<Output = ()>,
+        folder: &DataFolder,
+    ) -> Result<(), NodeError> {
+        let api_bound = Bound::bind(&config.api.listeners, config.api.connections_max)?;
+        let operator = &config.operator;
+        let operator_bound = Bound::bind(std::slice::from_ref(&operator.listener), OPERATOR_CONNECTIONS_MAX)?;
+        let (api_addresses, operator_addresses) = (api_bound.addresses(), operator_bound.addresses());
+        let context = self.start(config, genesis, keys, folder).await?;
+
+        let (router, health) =
+            api::public(&context, config.api.pages).await.map_err(|e| NodeError::Api(e.to_string()))?;
+        let drain = config.shutdown_deadline * 3 / 4;
+        self.servers.spawn(api_bound.serve(router, self.listen_until.stopped(), drain));
+        let router = api::operator(&context, &operator.hosts);
+        self.servers.spawn(operator_bound.serve(router, self.listen_until.stopped(), drain));
+
+        let network = context.link.get().map(network::Network::addresses).unwrap_or_default();
+        let ended = self.serve(&context, &health, shutdown, || {
+            for address in &api_addresses {
+                tracing::info!(address = %address, "listening");
+            }
+            for address in &network {
+                tracing::info!(address = %address, "listening for other nodes");
+            }
+            let Some(file) = &config.api.address_file else { return Ok(()) };
+            let addresses = AddressFile::new(&api_addresses, &operator_addresses[0], &network);
+            write_address_file(file, &addresses).map_err(NodeError::AddressFile)
+        });
+        let ended = ended.await;
+        health.stop().await;
+        ended
+    }
+
+    /// Starts the parts below the API.
     async fn start(
+        &mut self,
         config: &NodeConfig,
         genesis: &Genesis,
         keys: NodeKeys,
         folder: &DataFolder,
-    ) -> Result<Self, NodeError> {
+    ) -> Result<Context, NodeError> {
         let plan = config.network_in(genesis)?;
         let number = config.authority_in(genesis)?.map(|(number, _)| number);
         let checking = Instant::now();
         let checked = check::at_start(folder.db(), genesis, number)?;
         tracing::info!(from = %checked.from, tip = %checked.tip, took = ?checking.elapsed(), "the data is whole");
-        let state = FinalState::load(folder.db())?;
+        let state = FinalState::load_beside(folder.db(), Some(&genesis.authorities))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::default());
         metrics.tip(state.tip().height.0, state.tip().size.0, state.tip().time.0);
         let rules = Rules::new(genesis);
-        let stop_waiting = StopSignal::new();
         let checkpoint = counted_checkpoint(folder.db(), &state, &genesis.origin, rules.verified())?;
-        let (publisher, finality) = finality(state.clone(), checkpoint, stop_waiting.clone());
+        let (publisher, finality) = finality(state.clone(), checkpoint, self.stop_waiting.clone());
         let (mailbox, events) = mailbox();
         let link: Link = Arc::new(OnceLock::new());
         let announce = Announcer { mailbox: mailbox.clone(), link: Arc::clone(&link) };
@@ -183,6 +209,7 @@ impl Parts {
             Arc::clone(&clock),
             Arc::new(announce),
         )?;
+        self.pool = Thread::new("pool", pool_thread);
         let inspector = Arc::new(Inspector::new(genesis.ledger_id(), state.authorities(), number));
         let ingress = Ingress {
             inspector: Arc::clone(&inspector),
@@ -192,19 +219,15 @@ impl Parts {
             link: Arc::clone(&link),
             places: Arc::default(),
         };
-        let (hands, identity) = hands(genesis, number, keys);
-        let stop_network = StopSignal::new();
-        let network = match plan {
-            Some(plan) => {
-                let config = network_config(plan, genesis);
-                let started = network::start(config, identity, Arc::new(ingress), stop_network.clone());
-                let (network, task) = started.await?;
-                let _ = link.set(network); // it is the first
-                Some(task)
-            }
-            None => None,
-        };
-        let view = NetworkView::default();
+        let (hands, root_signer, identity) = hands(genesis, number, keys);
+        if let Some(plan) = plan {
+            let config = network_config(plan, genesis);
+            let started = network::start(config, identity, Arc::new(ingress), self.stop_network.clone());
+            let (network, task) = started.await?;
+            self.network = Some(task);
+            let _ = link.set(network); // it is the first
+        }
+        let view = NetworkView::new(Activity::load(folder.db())?);
         let parts = driver::Parts {
             ledger: genesis.ledger_id(),
             origin: genesis.origin.clone(),
@@ -221,9 +244,8 @@ impl Parts {
             recosign: genesis.parameters.recosign_interval_ms,
             run: getrandom::u64().map_err(NodeError::Random)?,
         };
-        let stop_driver = StopSignal::new();
-        let driver = start_driver(parts, Arc::clone(&clock), events, stop_driver.clone())?;
-        let context = Context {
+        self.driver = start_driver(parts, Arc::clone(&clock), events, self.stop_driver.clone())?;
+        Ok(Context {
             genesis: Arc::new(genesis.clone()),
             role: config.role.clone(),
             finality,
@@ -233,17 +255,9 @@ impl Parts {
             started: Instant::now(),
             bounds: Bounds::default(),
             network: view,
-            link: Arc::clone(&link),
-        };
-        Ok(Self {
-            context,
             link,
-            stop_driver,
-            stop_network,
-            stop_waiting,
-            driver,
-            network,
-            pool: Thread::new("pool", pool_thread),
+            root_signer: root_signer.map(Arc::new),
+            paths: Arc::default(),
         })
     }
 
@@ -251,19 +265,18 @@ impl Parts {
     /// quorum that is waited for may be found by means of them.
     async fn serve(
         &mut self,
+        context: &Context,
         health: &Health,
         shutdown: impl Future<Output = ()>,
-        servers: &mut JoinSet<Result<(), ServerError>>,
         bound: impl FnOnce() -> Result<(), NodeError>,
     ) -> Result<(), NodeError> {
-        let context = self.context.clone();
         let work = async {
             bound()?;
             wait_for_checkpoint(context.finality.clone()).await?;
             tracing::info!("serving");
             tokio::select! {
                 () = shutdown => Ok(()),
-                () = health.follow(&context) => std::future::pending().await, // the driver's end says more
+                () = health.follow(context) => std::future::pending().await, // the driver's end says more
             }
         };
         tokio::select! {
@@ -271,28 +284,26 @@ impl Parts {
             ended = self.driver.ended() => ended.and(Err(NodeError::Ended("consensus"))),
             ended = network_ended(&mut self.network) => ended.and(Err(NodeError::Ended("network"))),
             ended = self.pool.ended() => ended.and(Err(NodeError::Ended("pool"))),
-            ended = servers.join_next() => match ended {
+            ended = self.servers.join_next() => match ended {
                 Some(Ok(result)) => result.map_err(NodeError::from).and(Err(NodeError::Ended("server"))),
                 _ => Err(NodeError::Ended("server")),
             },
         }
     }
 
-    /// Stops everything in order, whatever the reason.
+    /// Stops what runs in order, whatever the reason, and closes the store.
     async fn stop(
         self,
         ended: Result<(), NodeError>,
         deadline: Duration,
-        listen_until: &StopSignal,
-        mut servers: JoinSet<Result<(), ServerError>>,
         folder: DataFolder,
     ) -> Result<(), NodeError> {
         let Self {
-            context,
-            link,
+            listen_until,
+            stop_waiting,
             stop_driver,
             stop_network,
-            stop_waiting,
+            mut servers,
             mut driver,
             mut network,
             mut pool,
@@ -305,7 +316,6 @@ impl Parts {
         if drained.is_err() {
             servers.shutdown().await;
         }
-        drop(context);
         let stopped = phases
             .run(Phase::StopDriver, async move {
                 stop_driver.stop();
@@ -315,15 +325,13 @@ impl Parts {
         let left = phases
             .run(Phase::StopNetwork, async move {
                 stop_network.stop();
-                let ended = if network.is_some() { network_ended(&mut network).await } else { Ok(()) };
-                drop(link);
-                ended
+                if network.is_some() { network_ended(&mut network).await } else { Ok(()) }
             })
             .await;
         let closed = phases
             .run(Phase::CloseStore, async move {
                 let ended = pool.ended().await; // every handle of the pool is dropped by now
-                let _ = tokio::task::spawn_blocking(move || drop(folder)).await;
+                folder.close().await;
                 ended
             })
             .await;
@@ -347,15 +355,17 @@ fn hands(
     genesis: &Genesis,
     number: Option<u32>,
     keys: NodeKeys,
-) -> (Option<Hands>, markstein_proto::SecretKey) {
+) -> (Option<Hands>, Option<RootSigner>, markstein_proto::SecretKey) {
     match (keys, number) {
         (NodeKeys::Authority(keys), Some(number)) => {
             let set = &genesis.authorities;
-            let cosigner = Cosigner::new(&genesis.origin, set, number, keys.cosigner, keys.log);
-            (Some(Hands { number, consensus: Box::new(keys.consensus), cosigner }), keys.network)
+            let log = Arc::new(keys.log);
+            let cosigner = Cosigner::new(&genesis.origin, set, number, keys.cosigner, Arc::clone(&log));
+            let hands = Hands { number, consensus: Box::new(keys.consensus), cosigner };
+            (Some(hands), Some(RootSigner::new(log)), keys.network)
         }
-        (NodeKeys::Authority(keys), None) => (None, keys.network),
-        (NodeKeys::Observer { network }, _) => (None, network),
+        (NodeKeys::Authority(keys), None) => (None, None, keys.network),
+        (NodeKeys::Observer { network }, _) => (None, None, network),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `refused(reason)`: decided on final state only, and only for what can never turn.
 
-use markstein_proto::{Author, AuthorError, Batch, TimeMs};
+use markstein_proto::{Author, AuthorError, Batch, TimeMs, status::StepError};
 
 use crate::{
     ledger::{BatchRefusal, State},
@@ -14,10 +14,12 @@ pub enum RefusedReason {
     Expired,
     /// The key it is signed with is no longer good.
     KeyWithdrawn,
+    /// It changes a status that is for good.
+    StatusTerminal,
 }
 
 impl RefusedReason {
-    const ALL: [Self; 2] = [Self::Expired, Self::KeyWithdrawn];
+    const ALL: [Self; 3] = [Self::Expired, Self::KeyWithdrawn, Self::StatusTerminal];
 
     /// The reason behind a refusal on final state at `time`, `None` where the batch may still become final.
     ///
@@ -31,6 +33,7 @@ impl RefusedReason {
     ) -> Result<Option<Self>, StorageError> {
         Ok(match refusal {
             BatchRefusal::Expired => Some(Self::Expired),
+            BatchRefusal::Status { why: StepError::Terminal(_), .. } => Some(Self::StatusTerminal),
             BatchRefusal::Author(AuthorError::KeyNotValid) if !is_good_later(batch, state, time)? => {
                 Some(Self::KeyWithdrawn)
             }
@@ -44,6 +47,7 @@ impl RefusedReason {
         match self {
             Self::Expired => 1,
             Self::KeyWithdrawn => 2,
+            Self::StatusTerminal => 3,
         }
     }
 
@@ -59,6 +63,7 @@ impl RefusedReason {
         match self {
             Self::Expired => "EXPIRED",
             Self::KeyWithdrawn => "KEY_WITHDRAWN",
+            Self::StatusTerminal => "STATUS_TERMINAL",
         }
     }
 
@@ -70,6 +75,10 @@ impl RefusedReason {
                 "more than 24 hours passed before the batch could become final: sign its records again and submit"
             }
             Self::KeyWithdrawn => "the key the batch is signed with is no longer good: sign with another key",
+            Self::StatusTerminal => {
+                "a document whose status the batch changes was revoked or superseded for good before the batch could \
+                 become final"
+            }
         }
     }
 }

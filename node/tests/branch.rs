@@ -37,7 +37,7 @@ fn later_release(state: &dyn State, block: &mut ExecutedBlock, random: &mut Rand
     let changes: BTreeMap<u64, Status> = (0..random.below(4))
         .map(|_| (random.below(block.header.size_before.0), Status::from_bits(random.below(4) as u8)))
         .collect();
-    block.status = apply(state, &changes).unwrap();
+    block.status = apply(state, &changes, block.header.size_before.0).unwrap();
     if let Some((head, batch)) = block.batches.first_mut()
         && batch.records().len() == 1
     {

@@ -12,14 +12,15 @@ use futures::FutureExt;
 use markstein_node::{
     finality::{Decision, finality},
     ledger::{
-        Cosigner, CosignerError, CountedCheckpoint, FinalState, KeptLines, LineRules, LinesError,
-        ReceiptFailure, Rules, State, TreeHead, Turn, batch_receipts, cosignature_times, cosigned_size,
-        counted_checkpoint, execute, finalize, head_at, receipt, record_of_batch, stored_lines, take_lines,
+        Cosigner, CosignerError, CountedCheckpoint, FinalState, KeptLines, LineKeys, LineRules, LinesError,
+        LookupError, ReceiptFailure, Rules, State, TreeHead, Turn, batch_receipts, cosignature_times,
+        cosigned_size, counted_checkpoint, execute, finalize, head_at, newer_checkpoint_of, receipt,
+        record_of_batch, stored_lines, take_lines,
     },
     shutdown::StopSignal,
     storage::{
         Db, Durability, MemoryStore, Read, StorageError, Writes,
-        tables::{Cosignatures, Outcome},
+        tables::{Batches, Cosignatures, Outcome},
     },
     verified::Verified,
 };
@@ -87,7 +88,7 @@ impl Node {
         let time = TimeMs(tip.time.0 + 1000);
         let turn = Turn { epoch: EpochId(0), view: tip.view.next(), proposer: 0, time };
         let mut block = execute(&self.state, &Rules::new(&self.genesis), turn, batches).unwrap();
-        block.status = apply(&self.state, status).unwrap();
+        block.status = apply(&self.state, status, block.header.size_before.0).unwrap();
         let writes = finalize::writes(&self.db, &block).unwrap();
         self.db.commit(writes, Durability::Synced).unwrap();
         self.state = self.state.advance(&block);
@@ -95,13 +96,16 @@ impl Node {
     }
 
     fn take(&self, head: TreeHead, authority: u32, lines: &str) -> Result<bool, LinesError> {
-        let (set, origin) = (&self.genesis.authorities, &self.genesis.origin);
         let verified = Verified::default();
         let at = LineRules { clock_s: START_S + 1_000_000, step_s: 1, verified: &verified };
-        let writes = take_lines(&self.db, set, origin, head, authority, lines, at)?;
+        let writes = take_lines(&self.db, &self.keys(), head, authority, lines, at)?;
         let taken = writes.is_some();
         self.db.commit(writes.unwrap_or_default(), Durability::Unsynced).unwrap();
         Ok(taken)
+    }
+
+    fn keys(&self) -> LineKeys {
+        LineKeys::new(&self.genesis.authorities, &self.genesis.origin)
     }
 
     /// An authority cosigns, and this node hears of it.
@@ -246,10 +250,10 @@ fn only_the_lines_of_that_authority_on_that_checkpoint_are_taken() {
     for (head, authority, lines, refused) in cases {
         assert_eq!(node.take(head, authority, &lines), Err(refused), "{lines}");
     }
-    let origin = "neustadt.example/other";
+    let other = LineKeys::new(&node.genesis.authorities, "neustadt.example/other");
     let verified = Verified::default();
     let at = LineRules { clock_s: START_S + 1_000_000, step_s: 1, verified: &verified };
-    let elsewhere = take_lines(&node.db, &node.genesis.authorities, origin, head, 1, &one, at);
+    let elsewhere = take_lines(&node.db, &other, head, 1, &one, at);
     assert_eq!(elsewhere, Err(signature(CosignatureError::OtherKey)));
     assert_eq!(node.db.range::<Cosignatures>(..).count(), 0, "nothing of it is kept");
     assert_eq!(node.take(head, 1, &one), Ok(true));
@@ -277,15 +281,35 @@ fn of_one_authority_the_latest_lines_are_kept() {
 }
 
 #[test]
+fn lines_that_make_nothing_count_later_are_not_counted_again() {
+    let node = Node::new();
+    let head = node.state.head();
+    let verified = Verified::default();
+    let newer =
+        |before| newer_checkpoint_of(&node.db, &node.keys(), head, (head.size, before), &verified).unwrap();
+    node.hear(0, head, START_S + 7);
+    node.hear(1, head, START_S + 9);
+    assert_eq!(newer(0), None, "two of four are no quorum");
+    node.hear(2, head, START_S + 8);
+    assert_eq!(newer(0), node.counted());
+    assert_eq!(newer(START_S + 6), node.counted());
+    assert_eq!(newer(START_S + 7), None, "it counted as of that time before");
+    node.hear(3, head, START_S + 1);
+    assert_eq!(newer(START_S + 7), None, "the line of one who is late changes nothing");
+    node.hear(0, head, START_S + 60);
+    let later = newer(START_S + 7).unwrap();
+    assert_eq!((later.as_of_s, Some(later)), (START_S + 8, node.counted()));
+}
+
+#[test]
 fn lines_that_come_too_soon_after_others_or_from_the_future_are_not_taken() {
     let node = Node::new();
     let head = node.state.head();
-    let (set, origin) = (&node.genesis.authorities, &node.genesis.origin);
     let take = |time_s: u64| {
         let lines = Node::new().peers[3].cosign(head, START_S + time_s).unwrap().unwrap();
         let verified = Verified::default();
         let at = LineRules { clock_s: START_S + 100, step_s: 30, verified: &verified };
-        let writes = take_lines(&node.db, set, origin, head, 3, &lines, at)?;
+        let writes = take_lines(&node.db, &node.keys(), head, 3, &lines, at)?;
         let taken = writes.is_some();
         node.db.commit(writes.unwrap_or_default(), Durability::Unsynced).unwrap();
         Ok(taken)
@@ -360,6 +384,41 @@ fn receipts_are_under_the_checkpoint_for_what_it_covers() {
 }
 
 #[test]
+fn a_batch_that_the_disk_changed_makes_no_receipt_of_what_was_changed() {
+    let mut node = Node::new();
+    let one = node.batch(0..150);
+    node.block(vec![one.clone()], &none());
+    (0..3).for_each(|authority| node.hear(authority, node.state.head(), START_S + 40));
+    let checkpoint = node.counted().unwrap();
+    let whole = node.db.get::<Batches>(&one.id().0).unwrap().unwrap();
+    let head_end = whole.len() - one.records().iter().map(|record| record.bytes.len() + 2).sum::<usize>();
+    for (at, position) in [(head_end - 5, 7), (whole.len() - 5, 149), (whole.len() - 40, 149)] {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        put(&node.db, &one, &changed);
+        let index = record_of_batch(&node.db, &one.id(), position).unwrap();
+        let refused = receipt(&node.db, Some(&checkpoint), index);
+        assert!(matches!(refused, Err(ReceiptFailure::Lookup(LookupError::Storage(_)))), "{refused:?}");
+    }
+    let last = whole.len() - one.records()[149].bytes.len() - 2;
+    put(&node.db, &one, &whole[..last].to_vec());
+    for position in [3, 149] {
+        let index = record_of_batch(&node.db, &one.id(), position).unwrap();
+        let refused = receipt(&node.db, Some(&checkpoint), index);
+        assert!(matches!(refused, Err(ReceiptFailure::Lookup(LookupError::Storage(_)))), "{refused:?}");
+    }
+    put(&node.db, &one, &whole);
+    let index = record_of_batch(&node.db, &one.id(), 3).unwrap();
+    assert!(receipt(&node.db, Some(&checkpoint), index).is_ok());
+}
+
+fn put(db: &Db, batch: &Batch, bytes: &Vec<u8>) {
+    let mut writes = Writes::new();
+    writes.put::<Batches>(&batch.id().0, bytes);
+    db.commit(writes, Durability::Unsynced).unwrap();
+}
+
+#[test]
 fn a_status_that_is_newer_than_the_checkpoint_is_not_proven_under_it() {
     let mut node = Node::new();
     let one = node.batch(0..3);
@@ -370,12 +429,8 @@ fn a_status_that_is_newer_than_the_checkpoint_is_not_proven_under_it() {
     assert!(receipt(&node.db, Some(&checkpoint), index).is_ok());
     node.block(vec![], &BTreeMap::from([(index.0, Status::Revoked)]));
     let refused = receipt(&node.db, Some(&checkpoint), index);
-    let corrupt = matches!(
-        &refused,
-        Err(ReceiptFailure::Lookup(markstein_node::ledger::LookupError::Storage(
-            StorageError::Corrupt { .. }
-        )))
-    );
+    let corrupt =
+        matches!(&refused, Err(ReceiptFailure::Lookup(LookupError::Storage(StorageError::Corrupt { .. }))));
     assert!(corrupt, "{refused:?}");
 }
 

@@ -116,7 +116,7 @@ fn the_node_example_is_read_and_fits_the_genesis_example() {
     let network = config.network_in(&example_genesis()).unwrap().unwrap();
     assert!(network.peers.len() == 3 && network.peers.iter().all(|peer| peer.address.is_some()));
     assert!(config.api.listeners.iter().all(|listener| listener.tls.is_some()));
-    assert!(config.operator.address.ip().is_loopback());
+    assert!(config.operator.listener.address.ip().is_loopback());
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn what_the_node_example_shows_as_default_is_the_default() {
     let defaults = NodeConfig::parse(least, Path::new("n.toml")).unwrap();
     let example = node_example();
     assert_eq!(example.pool, defaults.pool);
-    assert_eq!(example.operator.address, defaults.operator.address);
+    assert_eq!(example.operator.listener.address, defaults.operator.listener.address);
     assert_eq!(example.api.connections_max, defaults.api.connections_max);
     assert_eq!(example.shutdown_deadline, defaults.shutdown_deadline);
     assert!(
@@ -223,7 +223,7 @@ fn prometheus_scrapes_the_operators_listener() {
     assert_eq!(value("scrape_configs/-/metrics_path"), "/metrics");
     assert_eq!(
         value("scrape_configs/-/static_configs/-/targets"),
-        format!("[\"{}\"]", node.operator.address)
+        format!("[\"{}\"]", node.operator.listener.address)
     );
     assert_eq!(value("scrape_configs/-/static_configs/-/labels/authority"), node.role.name());
 }

@@ -94,12 +94,15 @@ fn fill(data: &Path, from: &Db) {
             Heights,
             Batches,
             BatchAt,
+            BatchAuthors,
             Outcomes,
             Pool,
             PublicCommitments,
             Tiles,
             StatusChunks,
             StatusNodes,
+            StatusSteps,
+            StatusHistory,
             Registry,
             AuthoritySets,
             Journal,
@@ -347,6 +350,8 @@ fn what_does_not_belong_together_is_found_though_every_checksum_is_right() {
     wrong("headers", &|db, writes| _ = writes.delete::<tables::Headers>(&tip(db).1));
     wrong("batches", &|db, writes| _ = writes.delete::<Batches>(&last_batch(db).1));
     wrong("batch_at", &|db, writes| _ = writes.delete::<tables::BatchAt>(&last_batch(db).0));
+    wrong("batch_authors", &|db, writes| _ = writes.delete::<tables::BatchAuthors>(&last_batch(db).0));
+    wrong("status_steps", &|db, writes| _ = writes.put::<tables::StatusSteps>(&tip(db).1, &LeafIndex(4)));
     wrong("outcomes", &|db, writes| _ = writes.delete::<tables::Outcomes>(&last_batch(db).1));
     wrong("registry", &|_, writes| _ = writes.delete::<tables::Registry>(&support::issuer().to_string()));
     wrong("batches", &|_, writes| _ = writes.delete::<Batches>(&made.waiting));

@@ -1,6 +1,7 @@
 //! Batches: records signed together by one author.
 
 use alloc::{collections::BTreeSet, vec, vec::Vec};
+use core::ops::Range;
 
 use prost::{Message, bytes::Bytes};
 
@@ -131,7 +132,7 @@ impl BatchHead {
     }
 
     fn unsigned_bytes(&self) -> Vec<u8> {
-        wire::BatchHead { signatures: Vec::new(), ..self.to_wire() }.encode_to_vec()
+        self.unsigned_wire().encode_to_vec()
     }
 
     pub(crate) fn from_wire(head: &wire::BatchHead) -> Result<Self, DecodeError> {
@@ -163,6 +164,15 @@ impl BatchHead {
     }
 
     pub(crate) fn to_wire(&self) -> wire::BatchHead {
+        let signature = |(key, signature): &(KeyId, Signature)| wire::Signature {
+            key_id: key.0.to_vec(),
+            signature: signature.0.to_vec(),
+        };
+        let signatures = self.signatures.iter().map(signature).collect();
+        wire::BatchHead { signatures, ..self.unsigned_wire() }
+    }
+
+    fn unsigned_wire(&self) -> wire::BatchHead {
         use wire::batch_head::Author as Wire;
         let author = match &self.author {
             Author::Issuer { issuer, key } => {
@@ -170,17 +180,13 @@ impl BatchHead {
             }
             Author::Genesis => Wire::Genesis(wire::GenesisAuthor {}),
         };
-        let signature = |(key, signature): &(KeyId, Signature)| wire::Signature {
-            key_id: key.0.to_vec(),
-            signature: signature.0.to_vec(),
-        };
         wire::BatchHead {
             version: 1,
             ledger_id: self.ledger.0.0.to_vec(),
             created_at_ms: self.created_at.0,
             record_count: self.record_count,
             records_root: self.records_root.0.to_vec(),
-            signatures: self.signatures.iter().map(signature).collect(),
+            signatures: Vec::new(),
             author: Some(author),
         }
     }
@@ -195,6 +201,9 @@ pub struct Batch {
     bytes: Bytes,
     head: BatchHead,
     head_leaf: Bytes,
+    /// Both names are asked for many times.
+    id: BatchId,
+    head_hash: Hash,
     records: Vec<RecordLeaf>,
 }
 
@@ -209,6 +218,38 @@ pub struct RecordLeaf {
     pub record: Record,
 }
 
+/// Numbers of the fields of `wire::Batch`.
+const HEAD_FIELD: u32 = 1;
+const RECORDS_FIELD: u32 = 2;
+
+/// The leaves of a batch, as places in its bytes: most callers want one of thousands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchLeaves {
+    bytes: Bytes,
+    head: Range<usize>,
+    records: Vec<Range<usize>>,
+}
+
+impl BatchLeaves {
+    /// The head's leaf.
+    #[must_use]
+    pub fn head(&self) -> &[u8] {
+        &self.bytes[self.head.clone()]
+    }
+
+    /// The leaf of record number `position`.
+    #[must_use]
+    pub fn record(&self, position: usize) -> Option<&[u8]> {
+        self.records.get(position).map(|place| &self.bytes[place.clone()])
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub const fn record_count(&self) -> usize {
+        self.records.len()
+    }
+}
+
 impl Batch {
     /// Decodes and checks a batch of at most [`BATCH_MAX`] bytes.
     ///
@@ -216,14 +257,15 @@ impl Batch {
     /// See [`DecodeError`].
     pub fn decode(bytes: impl Into<Bytes>) -> Result<Self, DecodeError> {
         let bytes = bytes.into();
-        let message: wire::Batch = codec::decode_bounded("batch", &bytes, BATCH_MAX, COUNTS)?;
+        codec::require_bounds("batch", &bytes, BATCH_MAX, COUNTS)?;
+        // The parts stand on the received bytes, so that they are not copied.
+        let message = wire::Batch::decode(bytes.clone()).map_err(|_| DecodeError::Malformed("batch"))?;
         codec::require_count("records of a batch", message.records.len(), 1, BATCH_RECORDS_MAX)?;
         codec::require_canonical("batch", &bytes, &message)?;
-        // The parts must stand on the received bytes, so that they are not copied.
-        let message = wire::Batch::decode(bytes.clone()).map_err(|_| DecodeError::Malformed("batch"))?;
         let head = Leaf::decode(&message.head)?.into_batch_head()?;
         let records = message.records.into_iter().map(RecordLeaf::decode).collect::<Result<Vec<_>, _>>()?;
-        let batch = Self { bytes, head, head_leaf: message.head, records };
+        let (id, head_hash) = (head.id(), log::leaf_hash(&message.head));
+        let batch = Self { bytes, head, head_leaf: message.head, id, head_hash, records };
         batch.check_head()?;
         Ok(batch)
     }
@@ -233,9 +275,21 @@ impl Batch {
     ///
     /// # Errors
     /// [`DecodeError`] where the bytes are no batch at all.
-    pub fn split(bytes: impl Into<Bytes>) -> Result<(Bytes, Vec<Bytes>), DecodeError> {
-        let message = wire::Batch::decode(bytes.into()).map_err(|_| DecodeError::Malformed("batch"))?;
-        Ok((message.head, message.records))
+    pub fn split(bytes: impl Into<Bytes>) -> Result<BatchLeaves, DecodeError> {
+        let bytes = bytes.into();
+        let (mut rest, mut head, mut records) = (&bytes[..], 0..0, Vec::new());
+        let wrong = || DecodeError::Malformed("batch");
+        while !rest.is_empty() {
+            let (field, length) = codec::delimited(&mut rest).ok_or_else(wrong)?;
+            let start = bytes.len() - rest.len();
+            rest = rest.get(length..).ok_or_else(wrong)?;
+            match field {
+                HEAD_FIELD => head = start..start + length,
+                RECORDS_FIELD => records.push(start..start + length),
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(BatchLeaves { bytes, head, records })
     }
 
     /// Signs records as a batch of an issuer.
@@ -321,8 +375,8 @@ impl Batch {
 
     /// The leaf hash of the signed head: names this version of the batch, where its id names all.
     #[must_use]
-    pub fn head_hash(&self) -> Hash {
-        log::leaf_hash(self.head_leaf())
+    pub const fn head_hash(&self) -> Hash {
+        self.head_hash
     }
 
     /// The leaf bytes of the signed head.
@@ -339,13 +393,13 @@ impl Batch {
 
     /// The batch id.
     #[must_use]
-    pub fn id(&self) -> BatchId {
-        self.head.id()
+    pub const fn id(&self) -> BatchId {
+        self.id
     }
 
     /// Leaf hashes in log order: the head's, then the records'.
     pub fn leaf_hashes(&self) -> impl Iterator<Item = Hash> + '_ {
-        core::iter::once(log::leaf_hash(&self.head_leaf)).chain(self.records.iter().map(|r| r.hash))
+        core::iter::once(self.head_hash).chain(self.records.iter().map(|r| r.hash))
     }
 }
 

@@ -112,6 +112,17 @@ pub fn decode_bounded<M: Message + Default>(
     max: usize,
     counts: &[CountBound],
 ) -> Result<M, DecodeError> {
+    require_bounds(what, bytes, max, counts)?;
+    M::decode(bytes).map_err(|_| DecodeError::Malformed(what))
+}
+
+/// Refuses what is longer than `max`, or has more elements than allowed.
+pub(crate) fn require_bounds(
+    what: &'static str,
+    bytes: &[u8],
+    max: usize,
+    counts: &[CountBound],
+) -> Result<(), DecodeError> {
     if bytes.len() > max {
         return Err(DecodeError::TooLong { what, max, got: bytes.len() });
     }
@@ -121,7 +132,7 @@ pub fn decode_bounded<M: Message + Default>(
             return Err(DecodeError::Count { what: bound.what, min: 0, max: bound.max, got });
         }
     }
-    M::decode(bytes).map_err(|_| DecodeError::Malformed(what))
+    Ok(())
 }
 
 /// Refuses `bytes` where they are not what `message` encodes to.
@@ -153,6 +164,12 @@ fn count(mut bytes: &[u8], path: &[u32]) -> Option<usize> {
         total += if inner.is_empty() { 1 } else { count(value, inner)? };
     }
     Some(total)
+}
+
+/// The number of a field that has a length, and that length; what has it stands next. `None` where that is no such field.
+pub(crate) fn delimited(bytes: &mut &[u8]) -> Option<(u32, usize)> {
+    let (field, WireType::LengthDelimited) = decode_key(bytes).ok()? else { return None };
+    Some((field, usize::try_from(decode_varint(bytes).ok()?).ok()?))
 }
 
 /// A 32-byte field.

@@ -274,7 +274,7 @@ impl IssuerEntry {
         };
         let mut document_types = self.document_types.iter().map(code).collect::<Result<Vec<_>, _>>()?;
         document_types.sort_unstable();
-        let keys = self
+        let mut keys = self
             .keys
             .iter()
             .map(|k| {
@@ -284,7 +284,8 @@ impl IssuerEntry {
                     not_after: k.not_after_ms.map(TimeMs),
                 })
             })
-            .collect::<Result<_, GenesisFileError>>()?;
+            .collect::<Result<Vec<_>, GenesisFileError>>()?;
+        keys.sort_unstable_by_key(|k| k.key.to_bytes());
         Ok(IssuerGrant { issuer: IssuerId::new(&self.id)?, name: self.name.clone(), keys, document_types })
     }
 

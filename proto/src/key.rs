@@ -4,6 +4,7 @@
 //! every machine comes to the same verdict. Batch verification is deliberately absent: on crafted signatures its
 //! verdict differs from that of single verification.
 
+use alloc::sync::Arc;
 use core::fmt;
 
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
@@ -59,6 +60,11 @@ pub enum KeyError {
 #[error("the signature is not valid for this key and message")]
 pub struct SignatureError;
 
+/// Whether y, the 255 low bits, little endian, is below p = 2^255 - 19.
+fn is_below_p(bytes: &[u8; 32]) -> bool {
+    bytes[31] & 0x7F != 0x7F || bytes[1..31].iter().any(|byte| *byte != 0xFF) || bytes[0] < 0xED
+}
+
 impl PublicKey {
     /// Reads a public key and refuses weak and non-canonical ones.
     ///
@@ -70,8 +76,9 @@ impl PublicKey {
         if key.is_weak() {
             return Err(KeyError::Weak);
         }
-        // Decompression accepts some non-canonical encodings; two encodings of one key would be two key ids.
-        if key.to_edwards().compress().as_bytes() != array {
+        // Decompression reduces a y of p or more; two encodings of one key would be two key ids. The other non-canonical
+        // encodings, a sign for an x of zero, are of small order.
+        if !is_below_p(array) {
             return Err(KeyError::NotAPoint);
         }
         Ok(Self(key))
@@ -135,6 +142,16 @@ impl Sign for SecretKey {
 
     fn sign(&self, message: &[u8]) -> Signature {
         self.sign(message)
+    }
+}
+
+impl<S: Sign + ?Sized> Sign for Arc<S> {
+    fn public(&self) -> PublicKey {
+        (**self).public()
+    }
+
+    fn sign(&self, message: &[u8]) -> Signature {
+        (**self).sign(message)
     }
 }
 

@@ -17,7 +17,7 @@ pub const LEAF_MAX: usize = 16 * 1024;
 
 const COUNTS: &[CountBound] = &[
     CountBound { what: "signatures of a batch head", path: &[1, 6], max: 64 },
-    CountBound { what: "keys of an issuer", path: &[2, 2, 3], max: ISSUER_KEYS_MAX },
+    CountBound { what: "keys of an issuer", path: &[2, 3, 3], max: ISSUER_KEYS_MAX },
 ];
 
 /// One entry of the log, checked.

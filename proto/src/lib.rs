@@ -11,6 +11,7 @@ mod authority;
 mod batch;
 mod codec;
 pub mod consensus;
+pub mod cose;
 pub mod domain;
 pub mod encoding;
 mod genesis;
@@ -27,12 +28,13 @@ pub mod note;
 pub mod receipt;
 mod record;
 pub mod status;
+mod status_change;
 mod wire;
 
 pub use authority::{AUTHORITIES_MAX, AUTHORITY_SET_MAX, Authority, AuthoritySet};
 pub use batch::{
     Author, AuthorError, BATCH_AGE_MAX_MS, BATCH_MAX, BATCH_RECORDS_MAX, Batch, BatchHead, BatchId,
-    RecordLeaf,
+    BatchLeaves, RecordLeaf,
 };
 pub use codec::{CountBound, DecodeError, decode_bounded, display_name, is_deceptive, require_different};
 pub use genesis::{DocumentType, GENESIS_MAX, Genesis, LedgerId, Parameters};
@@ -46,3 +48,4 @@ pub use leaf::{LEAF_MAX, Leaf};
 pub use names::{AuthorityId, DocumentTypeName, IssuerId, ObserverName, SLUG_MAX};
 pub use prost::bytes::Bytes;
 pub use record::{Anchor, Commitment, DocumentDigest, IssuerGrant, IssuerKey, Record, Salt};
+pub use status_change::{Reason, StatusChange};

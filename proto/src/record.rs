@@ -1,12 +1,13 @@
-//! Records: anchors and issuer grants.
+//! Records: anchors, issuer grants and changes of a status.
 
-use alloc::{collections::BTreeSet, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
 
 use crate::{
-    Hash, IssuerId, KeyId, PublicKey, TimeMs,
+    Hash, IssuerId, KeyId, LeafIndex, PublicKey, StatusChange, TimeMs,
     codec::{self, DecodeError},
     domain,
     leaf::Leaf,
+    status::StatusStep,
     wire,
 };
 
@@ -22,6 +23,8 @@ pub enum Record {
     Anchor(Anchor),
     /// The authorities admit an issuer.
     IssuerGrant(IssuerGrant),
+    /// An anchor is withdrawn, for good or for now, or in force again.
+    StatusChange(StatusChange),
 }
 
 /// The anchored hash of a document and what is said about it.
@@ -35,6 +38,8 @@ pub struct Anchor {
     pub document_type: u32,
     /// The document itself says that it ends then.
     pub valid_until: Option<TimeMs>,
+    /// The earlier anchor that this one replaces, in this same record.
+    pub supersedes: Option<LeafIndex>,
 }
 
 /// Admits an issuer, or replaces what was granted to it before.
@@ -44,7 +49,7 @@ pub struct IssuerGrant {
     pub issuer: IssuerId,
     /// Its name for people.
     pub name: String,
-    /// Its signing keys, 1 to 16.
+    /// Its signing keys, 1 to 16, ascending by their bytes.
     pub keys: Vec<IssuerKey>,
     /// Codes of the kinds of documents it may anchor, ascending, 1 to 256.
     pub document_types: Vec<u32>,
@@ -99,11 +104,23 @@ impl Record {
         Leaf::Record(self.clone()).encode()
     }
 
+    /// What this record does to the status of an earlier one, if anything.
+    #[must_use]
+    pub fn status_step(&self) -> Option<StatusStep> {
+        match self {
+            Self::Anchor(anchor) => anchor.supersedes.map(StatusStep::Supersede),
+            Self::StatusChange(change) => Some(StatusStep::Change(*change)),
+            Self::IssuerGrant(_) => None,
+        }
+    }
+
     pub(crate) fn from_wire(record: &wire::Record) -> Result<Self, DecodeError> {
         use wire::record::Kind;
+        codec::require_version("record", record.version)?; // first: a later release may have other kinds
         match record.kind.as_ref().ok_or(DecodeError::Missing("kind of the record"))? {
             Kind::Anchor(anchor) => Anchor::from_wire(anchor).map(Self::Anchor),
             Kind::IssuerGrant(grant) => IssuerGrant::from_wire(grant).map(Self::IssuerGrant),
+            Kind::StatusChange(change) => StatusChange::from_wire(change).map(Self::StatusChange),
         }
     }
 
@@ -112,8 +129,9 @@ impl Record {
         let kind = match self {
             Self::Anchor(anchor) => Kind::Anchor(anchor.to_wire()),
             Self::IssuerGrant(grant) => Kind::IssuerGrant(grant.to_wire()),
+            Self::StatusChange(change) => Kind::StatusChange(change.to_wire()),
         };
-        wire::Record { kind: Some(kind) }
+        wire::Record { version: 1, kind: Some(kind) }
     }
 }
 
@@ -127,6 +145,7 @@ impl Anchor {
             public: anchor.public,
             document_type: anchor.document_type,
             valid_until: anchor.valid_until_ms.map(TimeMs),
+            supersedes: anchor.supersedes.map(LeafIndex),
         })
     }
 
@@ -136,6 +155,7 @@ impl Anchor {
             public: self.public,
             document_type: self.document_type,
             valid_until_ms: self.valid_until.map(|t| t.0),
+            supersedes: self.supersedes.map(|index| index.0),
         }
     }
 }
@@ -165,10 +185,7 @@ impl IssuerGrant {
             return Err(DecodeError::Value { what: "document type", rule: "must be a code from 1" });
         }
         let keys = grant.keys.iter().map(IssuerKey::from_wire).collect::<Result<Vec<_>, _>>()?;
-        let distinct: BTreeSet<KeyId> = keys.iter().map(|k| k.key.id()).collect();
-        if distinct.len() != keys.len() {
-            return Err(DecodeError::Value { what: "keys of an issuer", rule: "must all be different" });
-        }
+        codec::require_ascending("keys of an issuer", keys.iter().map(|k| k.key.to_bytes()))?;
         Ok(Self {
             issuer: IssuerId::new(&grant.issuer_id)?,
             name: codec::display_name("name of an issuer", &grant.name)?,

@@ -1,7 +1,8 @@
 //! Builds the two programs through the cargo that runs this process, once.
 //!
-//! The selection is that of `cargo test --workspace --release`, so both agree on the features of every dependency and
-//! RocksDB, which takes a quarter of an hour, is compiled by whichever comes first and never again.
+//! The packages are those of `cargo test --workspace --release`, so both agree on the features of every dependency and
+//! RocksDB, which takes a quarter of an hour, is compiled by whichever comes first and never again. Of their programs only
+//! these two are linked: the others take minutes on a busy machine, which the first test would seem to take.
 
 use std::{
     env,
@@ -33,6 +34,9 @@ pub enum Voice {
     /// Each crate, on standard error.
     Progress,
 }
+
+const NODE: &str = "markstein-node";
+const CLIENT: &str = "markstein";
 
 /// Variables that cargo sets for the process it runs. Build scripts watch some of them, and would run again.
 const OF_ONE_PACKAGE: [&str; 5] =
@@ -68,7 +72,7 @@ pub fn binaries(voice: Voice) -> anyhow::Result<Binaries> {
 fn build(voice: Voice) -> anyhow::Result<Binaries> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(&cargo);
-    command.args(["build", "--release", "--workspace", "--bins", "--locked"]);
+    command.args(["build", "--release", "--workspace", "--bin", NODE, "--bin", CLIENT, "--locked"]);
     command.arg("--message-format=json-render-diagnostics").current_dir(workspace()).stderr(Stdio::inherit());
     if voice == Voice::Quiet {
         command.arg("--quiet");
@@ -85,10 +89,7 @@ fn build(voice: Voice) -> anyhow::Result<Binaries> {
     }
     let messages: Vec<Value> =
         output.stdout.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
-    Ok(Binaries {
-        node: executable(&messages, "markstein-node")?,
-        client: executable(&messages, "markstein")?,
-    })
+    Ok(Binaries { node: executable(&messages, NODE)?, client: executable(&messages, CLIENT)? })
 }
 
 fn is_inherited(name: &str) -> bool {

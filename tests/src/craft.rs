@@ -36,7 +36,7 @@ pub struct Paper {
 pub struct Submission {
     /// The batch.
     pub batch: Batch,
-    /// One for each record.
+    /// One for each record that was made from one.
     pub papers: Vec<Paper>,
 }
 
@@ -55,7 +55,13 @@ impl Paper {
     #[must_use]
     pub fn record(&self) -> Record {
         let commitment = Commitment::of(&self.salt, &self.digest);
-        Record::Anchor(Anchor { commitment, public: false, document_type: 1, valid_until: None })
+        Record::Anchor(Anchor {
+            commitment,
+            public: false,
+            document_type: 1,
+            valid_until: None,
+            supersedes: None,
+        })
     }
 }
 
@@ -77,6 +83,15 @@ impl Signer {
         let records: Vec<Record> = papers.iter().map(Paper::record).collect();
         let batch = Batch::sign(self.ledger, &self.issuer, &self.key, created_at, &records)?;
         Ok(Submission { batch, papers })
+    }
+
+    /// A batch of any records that a batch may hold.
+    ///
+    /// # Errors
+    /// Where they do not fit into one batch.
+    pub fn records(&self, created_at: TimeMs, records: &[Record]) -> anyhow::Result<Submission> {
+        let batch = Batch::sign(self.ledger, &self.issuer, &self.key, created_at, records)?;
+        Ok(Submission { batch, papers: Vec::new() })
     }
 
     /// A batch of any leaves whatever, rightly signed.

@@ -64,7 +64,7 @@ fn setup_installs_what_is_missing_and_nothing_twice() {
     machine.program(
         "apt-get",
         "echo \"apt-get $*\" >> \"$(dirname \"$0\")/../calls\"; case \"$1\" in install) \
-         for p in cc c++ ccache ip tc nft faketime; do printf '#!/bin/sh\\n' > \"$(dirname \"$0\")/$p\"; \
+         for p in cc c++ ccache ip tc nft faketime go chromium chromedriver; do printf '#!/bin/sh\\n' > \"$(dirname \"$0\")/$p\"; \
          chmod +x \"$(dirname \"$0\")/$p\"; done;; esac",
     );
     let (stdout, stderr) = texts(&machine.setup(&[]));

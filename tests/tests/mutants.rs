@@ -17,8 +17,8 @@ use std::{
 use markstein_consensus::Mutant as Rule;
 use markstein_node::driver::Mutant;
 use markstein_tests::simulation::{
-    Seed, damage, four_with_crashes, four_with_one_silent, four_with_traitor, four_with_twins, restored_copy,
-    seven_with_twins, slow_links,
+    Seed, damage, four_with_crashes, four_with_one_silent, four_with_traitor, four_with_twins,
+    outage_after_a_cosignature, restored_copy, seven_with_twins, six_with_crashes, slow_links,
 };
 
 type Scenario = (&'static str, fn(Seed));
@@ -26,12 +26,16 @@ type Scenario = (&'static str, fn(Seed));
 const CRASHES: Scenario = ("four with crashes", |seed| drop(four_with_crashes(seed)));
 const SILENT: Scenario = ("four, one silent", |seed| drop(four_with_one_silent(seed)));
 const TWINS: Scenario = ("four with twins", |seed| drop(four_with_twins(seed)));
+const SIX: Scenario = ("six with crashes", |seed| drop(six_with_crashes(seed)));
 const SEVEN: Scenario = ("seven with twins", |seed| drop(seven_with_twins(seed)));
 const RESTORED: Scenario = ("a restored copy", |seed| _ = restored_copy(seed, 4));
 const DAMAGE: Scenario = ("a damaged disk", |seed| _ = damage(seed, 4));
+const OUTAGE: Scenario = ("an outage of all", |seed| outage_after_a_cosignature(seed, 4));
 const SLOW: Scenario = ("slow links", |seed| slow_links(seed, 4));
 const MISLEADER: Scenario = ("four, one misleading", |seed| drop(four_with_traitor(seed, "misleader")));
 const FORGER: Scenario = ("four, one forging", |seed| drop(four_with_traitor(seed, "forger")));
+const RELABELLER: Scenario = ("four, one relabelling", |seed| drop(four_with_traitor(seed, "relabeller")));
+const FAR: Scenario = ("four, one far ahead", |seed| drop(four_with_traitor(seed, "far future")));
 const FUTURE: Scenario =
     ("four, one in the future", |seed| drop(four_with_traitor(seed, "builder in the future")));
 const PAST: Scenario = ("four, one in the past", |seed| drop(four_with_traitor(seed, "builder in the past")));
@@ -53,6 +57,7 @@ const STORMS: &[Scenario] = &[CRASHES, SILENT, TWINS, SEVEN];
 
 /// Each with the scenarios that may catch it.
 const MUTANTS: &[(Mutant, &[Scenario])] = &[
+    (Mutant::CosignUndecided, &[OUTAGE]),
     (rule(Rule::ForgetVotes), STORMS),
     (rule(Rule::ThinNotarize), STORMS),
     (Mutant::SendFirst, STORMS),
@@ -80,10 +85,15 @@ const MUTANTS: &[(Mutant, &[Scenario])] = &[
     (rule(Rule::DeafAfterNullify), STORMS),
     (rule(Rule::NoGrowth), &[SLOW]),
     (Mutant::NoReconciliation, STORMS),
-    (Mutant::CosignUndecided, &[SEVEN]),
     (Mutant::AnyRange, &[MISLEADER]),
     (Mutant::AnyBatches, &[MISLEADER]),
     (Mutant::AnySignature, &[FORGER]),
+    (Mutant::AnyLedger, &[RELABELLER]),
+    (Mutant::AnyEpoch, &[RELABELLER]),
+    (Mutant::AnyView, &[RELABELLER]),
+    (Mutant::AnyKind, &[RELABELLER]),
+    (rule(Rule::SmallQuorum), &[SIX]),
+    (Mutant::FarViews, &[FAR]),
 ];
 
 /// What noticed a mutant, and how it said so.

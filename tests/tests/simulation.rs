@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use markstein_tests::simulation::{
     Mended, STORM, catch_up, damage, each_seed, four_with_crashes, four_with_one_silent, four_with_twins,
-    long_catch_up, names_every_traitor, outage, restored_copy, seven_with_twins, slow_links, storm,
-    storm_with_traitors,
+    long_catch_up, names_every_traitor, outage, outage_after_a_cosignature, restored_copy, seven_with_twins,
+    skewed_clock, slow_links, storm, storm_with_traitors,
 };
 
 #[test]
 fn four_authorities_agree_and_come_back() {
-    each_seed("four_authorities_agree_and_come_back", 300, |seed| drop(storm(seed, 4, STORM)));
+    let mut changed = 0;
+    each_seed("four_authorities_agree_and_come_back", 300, |seed| changed += storm(seed, 4, STORM).changed);
+    assert!(changed > 0, "some documents are revoked, suspended or superseded");
 }
 
 #[test]
@@ -51,6 +53,13 @@ fn what_was_accepted_outlives_an_outage_of_all() {
 #[test]
 fn links_slower_than_a_view_halt_nothing() {
     each_seed("links_slower_than_a_view_halt_nothing", 40, |seed| slow_links(seed, 4));
+}
+
+#[test]
+fn a_clock_that_is_far_off_is_named() {
+    let mut skews = Vec::new();
+    each_seed("a_clock_that_is_far_off_is_named", 24, |seed| skews.push(skewed_clock(seed)));
+    assert!(skews.iter().any(|ms| *ms > 0) && skews.iter().any(|ms| *ms < 0), "{skews:?}");
 }
 
 #[test]
@@ -110,4 +119,11 @@ fn a_damaged_node_is_repaired_and_votes_only_where_it_remembers() {
     let some = |is: fn(&Mended) -> bool| all.iter().any(is);
     assert!(some(|one| one.met) && some(|one| one.refused), "damage is met at work, and at a start");
     assert!(some(|one| one.kept) && some(|one| one.table == Some("journal")), "journals are kept, and lost");
+}
+
+#[test]
+fn who_cosigned_right_before_an_outage_of_all_cosigns_nothing_older() {
+    each_seed("who_cosigned_right_before_an_outage_of_all_cosigns_nothing_older", 100, |seed| {
+        outage_after_a_cosignature(seed, 4);
+    });
 }

@@ -94,6 +94,12 @@ fn a_client_anchors_over_tls_with_a_node_it_was_told_to_trust_and_with_no_other(
 
     let status = client.run(["status", "--node", &url, "--ca", &certificate]).unwrap();
     assert_eq!(status.code, Some(0), "{}", status.said());
+    let audit = ["audit", "--genesis", &genesis, "--node", &url, "--timeout", "1s"];
+    let audited = client.run(audit).unwrap();
+    assert_eq!(audited.code, Some(2), "{}", audited.said());
+    assert!(audited.stdout.contains("TLS: invalid peer certificate"), "{}", audited.said());
+    let audited = client.run([&audit[..], &["--ca", &certificate]].concat()).unwrap();
+    assert_eq!(audited.code, Some(0), "{}", audited.said());
     let plain = url.replace("https://", "http://");
     let status = client.run(["status", "--node", &plain]).unwrap();
     assert_eq!(status.code, Some(2), "plain text to a TLS port: {}", status.said());

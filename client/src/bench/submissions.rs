@@ -114,7 +114,7 @@ mod tests {
             assert_eq!(entry.batch().records().len(), records);
             for (leaf, kept) in entry.batch().records().iter().zip(entry.records()) {
                 let Record::Anchor(anchor) = &leaf.record else { panic!() };
-                assert!(!anchor.public && kept.salt != Salt::PUBLIC);
+                assert!(!anchor.public && kept.paper.as_ref().unwrap().salt != Salt::PUBLIC);
                 assert!(seen.insert(anchor.commitment));
             }
         }

@@ -5,8 +5,9 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use markstein_client::text::safe;
+use markstein_client::text::{json_safe, safe};
 use serde::Serialize;
+use serde_json::Value;
 
 /// How to print.
 #[derive(Clone, Copy, Debug)]
@@ -32,11 +33,23 @@ impl Output {
         }
     }
 
+    /// What failed of several things, on the error stream; for programs the answer tells it.
+    pub fn failed(self, line: &str) {
+        write_err(&format!("markstein: {line}"));
+    }
+
     /// The answer for programs.
     pub fn answer(self, value: &impl Serialize) {
         if self.json {
             let text = serde_json::to_string_pretty(value).expect("answers are text, numbers and lists");
-            write_out(format!("{text}\n").as_bytes());
+            write_out(format!("{}\n", json_safe(&text)).as_bytes());
+        }
+    }
+
+    /// One line of many for programs.
+    pub fn event(self, value: &Value) {
+        if self.json {
+            write_out(format!("{}\n", json_safe(&value.to_string())).as_bytes());
         }
     }
 

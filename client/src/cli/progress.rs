@@ -1,12 +1,18 @@
 //! Progress on a terminal, and remarks where something takes longer.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use markstein_client::observer::{Event, Observer};
+use markstein_client::{
+    observer::{Event, Observer},
+    text::safe_path,
+};
 
 use super::output::Output;
 
@@ -14,11 +20,13 @@ use super::output::Output;
 pub struct Progress {
     output: Output,
     bar: Mutex<ProgressBar>,
+    /// The bar counts changes of a status.
+    changing: AtomicBool,
 }
 
 impl Progress {
     pub fn new(output: Output) -> Self {
-        Self { output, bar: Mutex::new(ProgressBar::hidden()) }
+        Self { output, bar: Mutex::new(ProgressBar::hidden()), changing: AtomicBool::new(false) }
     }
 
     /// Takes the bar away.
@@ -63,12 +71,38 @@ impl Observer for Progress {
             Event::Anchoring { documents } => {
                 self.start(*documents, "Anchoring [{bar:30}] {pos}/{len} receipts, {elapsed}");
             }
-            Event::Receipt(_) => self.bar().inc(1),
+            Event::Refreshing { receipts } => {
+                self.start(*receipts, "Refreshing [{bar:30}] {pos}/{len} receipts, {elapsed}");
+            }
+            Event::Downloading { bundles } => {
+                self.start(
+                    *bundles,
+                    "Reading the log [{bar:30}] {pos}/{len} bundles of 256 leaves, {elapsed}",
+                );
+            }
+            Event::LookingUp { records } => {
+                self.start(*records, "Asking    [{bar:30}] {pos}/{len} records, {elapsed}");
+            }
+            Event::Changing { records } => {
+                self.changing.store(true, Ordering::Relaxed);
+                self.start(*records, "Changing  [{bar:30}] {pos}/{len} records, {elapsed}");
+            }
+            Event::Changed(_) if self.changing.load(Ordering::Relaxed) => self.bar().inc(1),
+            Event::Receipt(_) | Event::LookedUp(_) | Event::Downloaded => self.bar().inc(1),
             Event::Waiting { failure, delay } => {
                 self.note(&format!("{failure}; asking again in {:.1} s.", delay.as_secs_f32()));
             }
+            Event::PutAside(path) => self.note(&format!(
+                "A node turned a batch down. Should it be submitted after all, its salts are in {}; moved back into the \
+                 folder journal beside, it is completed by the next run.",
+                safe_path(path)
+            )),
             Event::SignedAgain(_) => self.note("A batch of an earlier run had expired and is signed anew."),
-            Event::Journaled(_) | Event::Decided(_) | Event::Synced(_) | Event::Forgotten(_) => {}
+            Event::Journaled(_)
+            | Event::Decided(_)
+            | Event::Synced(_)
+            | Event::Forgotten(_)
+            | Event::Changed(_) => {}
         }
     }
 }

@@ -108,7 +108,8 @@ fn authorities(status: &StatusResponse) -> Vec<String> {
     let (n, here, needed) = (status.authorities.len(), reachable(status), status.quorum);
     let missing =
         if missing.is_empty() { String::new() } else { format!("; missing: {}", missing.join(", ")) };
-    let heading = ["", "where", "block", "behind", "view", "clock", "heard", "cosigned"].map(str::to_owned);
+    let heading = ["", "where", "release", "block", "behind", "view", "clock", "heard", "cosigned"];
+    let heading = heading.map(str::to_owned);
     let mut rows = vec![heading];
     rows.extend(status.authorities.iter().map(row));
     let head = format!("  authorities  {n}, {here} reachable, {needed} needed{missing}");
@@ -124,7 +125,7 @@ fn authorities(status: &StatusResponse) -> Vec<String> {
 }
 
 /// One authority; a dash where nothing is known.
-fn row(a: &AuthorityStatus) -> [String; 8] {
+fn row(a: &AuthorityStatus) -> [String; 9] {
     let dash = || "-".to_owned();
     let known = |number: Option<u64>| number.map_or_else(dash, |number| number.to_string());
     let heard = a.here || a.heard_ms_ago.is_some();
@@ -142,6 +143,7 @@ fn row(a: &AuthorityStatus) -> [String; 8] {
     [
         safe(&a.authority_id),
         place(a).to_owned(),
+        release(a).map_or_else(dash, safe),
         if heard { a.height.to_string() } else { dash() },
         known(a.lag),
         known(a.view),
@@ -149,6 +151,11 @@ fn row(a: &AuthorityStatus) -> [String; 8] {
         ago,
         cosigned,
     ]
+}
+
+/// The release that an authority says it runs; one that does not tell, or was never heard, has none.
+fn release(a: &AuthorityStatus) -> Option<&str> {
+    Some(a.version.as_str()).filter(|version| !version.is_empty())
 }
 
 fn place(a: &AuthorityStatus) -> &'static str {
@@ -161,11 +168,14 @@ fn place(a: &AuthorityStatus) -> &'static str {
     }
 }
 
+/// The first column that is set to the right.
+const FIRST_NUMBER: usize = 3;
+
 /// Rows of equally many cells, each column as wide as its widest cell; numbers to the right.
 fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let widths: [usize; N] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-    let is_number = |column: usize| (2..N - 1).contains(&column);
+    let is_number = |column: usize| (FIRST_NUMBER..N - 1).contains(&column);
     let cell = |(column, text): (usize, &String)| match widths[column] {
         width if is_number(column) => format!("{text:>width$}"),
         width => format!("{text:width$}"),
@@ -211,6 +221,7 @@ fn as_json(url: &str, answer: &Result<StatusResponse, NodeError>) -> Value {
             "here": a.here,
             "connected": a.connected,
             "voting": a.voting,
+            "version": release(a),
             "height": a.height,
             "lag": a.lag,
             "view": a.view,
@@ -269,6 +280,7 @@ mod tests {
             clock_skew_ms: Some(-3),
             heard_ms_ago: Some(400),
             voting: Some(true),
+            version: "0.1.0".into(),
             ..AuthorityStatus::default()
         }
     }
@@ -287,6 +299,7 @@ mod tests {
             clock_skew_ms: Some(1_250),
             cosigned_at_ms: 0,
             voting: Some(false),
+            version: "0.10.2".into(),
             ..authority("longer", true)
         };
         let never =
@@ -328,12 +341,15 @@ mod tests {
              \x20 pool         1 batches, 200 bytes\n\
              \x20 up           61 s\n\
              \x20 authorities  4, 3 reachable, 3 needed; missing: d\n\
-             \x20           where              block  behind  view   clock       heard  cosigned\n\
-             \x20   a       this node             12       0    15       -           -  40 at {at}  Office a\n\
-             \x20   b       there                 12       0    15   -3 ms  400 ms ago  40 at {at}  Office b\n\
-             \x20   longer  there, not voting     10       2    15  +1.2 s  400 ms ago  40                          Office longer\n\
-             \x20   d       MISSING                -       -     -       -       never  nothing                     Office d"
+             \x20           where              release  block  behind  view   clock       heard  cosigned\n\
+             \x20   a       this node          0.1.0       12       0    15       -           -  40 at {at}  Office a\n\
+             \x20   b       there              0.1.0       12       0    15   -3 ms  400 ms ago  40 at {at}  Office b\n\
+             \x20   longer  there, not voting  0.10.2      10       2    15  +1.2 s  400 ms ago  40                          Office longer\n\
+             \x20   d       MISSING            -            -       -     -       -       never  nothing                     Office d"
         );
+        let value = as_json("http://n", &Ok(three_of_four()));
+        let releases: Vec<_> = (0..4).map(|number| &value["authorities"][number]["version"]).collect();
+        assert_eq!(releases, [&json!("0.1.0"), &json!("0.1.0"), &json!("0.10.2"), &Value::Null]);
         assert_eq!(text("http://n", &Ok(three_of_four())).join("\n"), expected);
     }
 
@@ -359,6 +375,7 @@ mod tests {
         let mut status = three_of_four();
         status.conditions = vec!["all\u{1b}[2Jgone\n".into()];
         status.authorities[3].name = "\u{202e}x".into();
+        status.authorities[3].version = "\u{1b}[2J".into();
         let lines = text("http://n", &Ok(status));
         assert!(lines.iter().all(|line| !line.contains(['\u{1b}', '\n', '\u{202e}'])), "{lines:?}");
     }

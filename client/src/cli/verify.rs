@@ -10,7 +10,11 @@ use markstein_client::{
     trust::read_genesis,
     verify::{Reservation, Terms, Verdict, as_of, verify_file, worst},
 };
-use markstein_proto::{receipt::Verified, status::Status};
+use markstein_proto::{
+    LeafIndex, Reason, TimeMs,
+    receipt::{StatusEvent, Verified},
+    status::Status,
+};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
@@ -18,9 +22,7 @@ use super::{args::VerifyArgs, output::Output};
 
 /// Checks each document, prints a verdict for each, and returns the worst code.
 pub fn run(args: &VerifyArgs, output: Output) -> Result<u8> {
-    if args.receipt.is_some() && args.files.len() > 1 {
-        bail!("--receipt goes with one document; the receipts of several stand beside them");
-    }
+    check_receipt(args)?;
     let trust = read_genesis(&args.genesis)?;
     let terms = Terms { now: now(), max_age: args.max_age };
     let check = |file: &PathBuf| {
@@ -38,8 +40,16 @@ pub fn run(args: &VerifyArgs, output: Output) -> Result<u8> {
     Ok(code)
 }
 
+/// One receipt cannot be that of several documents.
+pub(super) fn check_receipt(args: &VerifyArgs) -> Result<()> {
+    if args.receipt.is_some() && args.files.len() > 1 {
+        bail!("--receipt goes with one document; the receipts of several stand beside them");
+    }
+    Ok(())
+}
+
 /// One line with the verdict, then what it rests on.
-fn text(file: &Path, verdict: &Verdict) -> Vec<String> {
+pub(super) fn text(file: &Path, verdict: &Verdict) -> Vec<String> {
     let file = safe_path(file);
     match verdict {
         Verdict::NotGenuine(why) => vec![format!("{file}: NOT GENUINE: {}", safe(&why.to_string()))],
@@ -80,6 +90,12 @@ fn details(verified: &Verified) -> Vec<String> {
         lines.push(format!("  valid until  {}", rfc3339(end)));
     }
     lines.push(format!("  status       {} as of {}", status_word(verified.status), rfc3339(as_of(verified))));
+    lines.extend(
+        verified.history.iter().map(|event| format!("  history      {}", event_text(event, verified))),
+    );
+    if let Some(index) = verified.supersedes {
+        lines.push(format!("  replaces     record {index}"));
+    }
     if verified.issuer_status != Status::Valid {
         lines.push(
             "  note         the issuer was withdrawn or replaced later; that does not touch this document"
@@ -97,7 +113,44 @@ fn details(verified: &Verified) -> Vec<String> {
     lines
 }
 
-const fn status_word(status: Status) -> &'static str {
+/// When, by whom and why a status changed. A receipt shows changes by the record's own issuer only.
+fn event_text(event: &StatusEvent, verified: &Verified) -> String {
+    let StatusEvent { status, at, reason, index, .. } = *event;
+    change_text((status, at, reason, index), &verified.issuer_name)
+}
+
+/// The same for a change that was found in the log.
+pub(super) fn change_text(
+    (status, at, reason, index): (Status, TimeMs, Option<Reason>, LeafIndex),
+    issuer_name: &str,
+) -> String {
+    let what = match status {
+        Status::Valid => "made valid again",
+        other => status_word(other),
+    };
+    let why = match reason {
+        Some(reason) => reason_text(reason).to_owned(),
+        None => format!("replaced by record {index}"),
+    };
+    format!("{what} on {} by {}: {why}", rfc3339(at), safe(issuer_name))
+}
+
+/// Why a status was changed, in plain words.
+pub(super) const fn reason_text(reason: Reason) -> &'static str {
+    match reason {
+        Reason::IssuedInError => "it was issued in error",
+        Reason::Unlawful => "it was found unlawful",
+        Reason::ConditionsNotMet => "its conditions are not met",
+        Reason::HolderRequest => "its holder asked for it",
+        Reason::CourtOrder => "a court ordered it",
+        Reason::Appeal => "somebody appealed against it",
+        Reason::UnderReview => "it is under review",
+        Reason::Resolved => "what it was suspended for no longer stands",
+        Reason::Other => "another reason",
+    }
+}
+
+pub(super) const fn status_word(status: Status) -> &'static str {
     match status {
         Status::Valid => "valid",
         Status::Revoked => "revoked",
@@ -106,7 +159,7 @@ const fn status_word(status: Status) -> &'static str {
     }
 }
 
-fn as_json(file: &Path, receipt: &Path, verdict: &Verdict) -> Value {
+pub(super) fn as_json(file: &Path, receipt: &Path, verdict: &Verdict) -> Value {
     let mut value = match verdict {
         Verdict::NotGenuine(why) => json!({ "verdict": "not_genuine", "reason": why.to_string() }),
         Verdict::CouldNotCheck(why) => json!({ "verdict": "could_not_check", "reason": why.to_string() }),
@@ -125,6 +178,16 @@ fn as_json(file: &Path, receipt: &Path, verdict: &Verdict) -> Value {
 
 fn proof(verified: &Verified) -> Value {
     let vouchers = verified.vouchers.iter().map(|v| json!({ "id": v.id.as_str(), "name": v.name }));
+    let history = verified.history.iter().map(|event| {
+        json!({
+            "status": status_word(event.status),
+            "at": rfc3339(event.at),
+            "by": verified.issuer.as_str(),
+            "reason": event.reason.map(Reason::as_str),
+            "index": event.index.0,
+            "height": event.height.0,
+        })
+    });
     json!({
         "ledger": verified.ledger.to_string(),
         "issuer": verified.issuer.as_str(),
@@ -136,6 +199,8 @@ fn proof(verified: &Verified) -> Value {
         "valid_until": verified.valid_until.map(rfc3339),
         "status": status_word(verified.status),
         "as_of": rfc3339(as_of(verified)),
+        "history": history.collect::<Vec<_>>(),
+        "supersedes": verified.supersedes.map(|index| index.0),
         "index": verified.index.0,
         "height": verified.height.0,
         "log_size": verified.log_size.0,

@@ -2,26 +2,22 @@
 
 use std::{
     path::Path,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use markstein_proto::BATCH_AGE_MAX_MS;
 use rayon::prelude::*;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_stream::StreamExt;
 
-use super::{Anchored, SessionError, Shared, blocking, unwind};
+use super::{
+    Anchored, Changed, SessionError, Shared, Unchanged, blocking, settle::Settled, submit::No, unwind,
+};
 use crate::{
     entry::Entry,
-    node::{EXPIRED, Failure, Node, NodeError, Outcome, ReceiptStream},
+    node::{Failure, NodeError, Reader, ReceiptStream},
     observer::Event,
     receipts::{self, WriteError},
-    retry::RetryError,
-    text::safe,
 };
 
 /// Receipts verified and written at a time, while the next ones arrive.
@@ -47,94 +43,95 @@ enum ChunkError {
     Local(WriteError),
 }
 
-impl<N: Node> Shared<N> {
+/// What became of a batch, or of those that had to take its place.
+#[derive(Default)]
+pub(super) struct Completed {
+    pub anchored: Vec<Anchored>,
+    pub changed: Vec<Changed>,
+    pub unchanged: Vec<Unchanged>,
+    /// Why it came to no end.
+    pub stopped: Option<SessionError>,
+}
+
+impl<N: Reader> Shared<N> {
     /// Submits the batch of an entry, writes its receipts and lets the journal forget it. `fresh`: no earlier run
     /// can have sent it.
-    pub(super) async fn complete(
-        self: Arc<Self>,
+    pub(super) async fn complete(self: Arc<Self>, entry: Arc<Entry>, fresh: bool) -> Completed {
+        let mut done = Completed::default();
+        let mut waiting = vec![(entry, fresh)];
+        while let Some((entry, fresh)) = waiting.pop() {
+            match self.bring_to_end(entry, fresh, &mut done).await {
+                Ok(instead) => waiting.extend(instead.into_iter().map(|entry| (entry, true))),
+                Err(e) => {
+                    done.stopped = Some(e);
+                    break;
+                }
+            }
+        }
+        done
+    }
+
+    /// Brings an entry to its end, or answers with those that take its place.
+    async fn bring_to_end(
+        self: &Arc<Self>,
         entry: Arc<Entry>,
         fresh: bool,
-    ) -> Result<Vec<Anchored>, SessionError> {
-        let mut entry = entry;
-        let mut outcome = self.submit(&entry, fresh).await?;
-        if is_expired(&outcome) {
+        done: &mut Completed,
+    ) -> Result<Vec<Arc<Entry>>, SessionError> {
+        let (mut entry, mut passed) = (entry, Vec::new());
+        let mut answer = self.submit(&entry, fresh, &passed).await?;
+        if answer.as_ref().is_err_and(No::is_expired) {
             entry = self.sign_again(&entry).await?;
-            outcome = self.submit(&entry, true).await?;
+            answer = self.submit(&entry, true, &passed).await?;
         }
+        if !matches!(answer, Err(No::Denied { .. })) {
+            self.observer.event(&Event::Decided(entry.batch().id()));
+        }
+        while let Err(no) = answer {
+            let settled = match no.about_a_status() {
+                Some(no) => self.settle(&entry, no, self.nodes.count() - passed.len() > 1).await?,
+                None => Settled::Open,
+            };
+            match settled {
+                Settled::Final => break,
+                Settled::Contradicted { no, nobody_has_it } => {
+                    passed.push(no);
+                    answer = self.submit(&entry, nobody_has_it, &passed).await?;
+                    if answer.is_ok() {
+                        self.observer.event(&Event::Decided(entry.batch().id()));
+                    }
+                }
+                Settled::Instead { entries, unchanged } => {
+                    done.unchanged.extend(unchanged);
+                    return Ok(entries);
+                }
+                Settled::Open => return Err(self.give_up(&entry, no).await?),
+            }
+        }
+        self.finish(&entry, done).await?;
+        Ok(Vec::new())
+    }
+
+    /// Writes what a final batch calls for; only then the journal forgets it.
+    async fn finish(self: &Arc<Self>, entry: &Arc<Entry>, done: &mut Completed) -> Result<(), SessionError> {
         let id = entry.batch().id();
-        self.observer.event(&Event::Decided(id));
-        if let Outcome::Refused { reason, message } = outcome {
-            let (reason, message) = (safe(&reason), safe(&message));
-            return Err(SessionError::Refused { reason, message, aside: self.put_aside(&entry).await? });
-        }
-        let anchored = self.collect(&entry).await?;
-        let shared = self.clone();
+        let anchors = entry.records().iter().any(|record| record.paper.is_some());
+        let anchored = if anchors { self.collect(entry).await? } else { Vec::new() };
+        let changed = self.renew(entry).await?;
+        let (shared, written) = (self.clone(), entry.clone());
         let forget = move || -> Result<(), SessionError> {
-            let written = entry.records().iter().flat_map(|r| &r.documents);
-            receipts::sync(written.map(|d| d.receipt.as_path()))?;
+            let documents =
+                written.records().iter().filter_map(|r| r.paper.as_ref()).flat_map(|p| &p.documents);
+            let renewed = written.records().iter().flat_map(|r| &r.renewals).map(|r| r.receipt.as_path());
+            receipts::sync(documents.map(|d| d.receipt.as_path()).chain(renewed))?;
             shared.observer.event(&Event::Synced(id));
             Ok(shared.journal.remove(id)?)
         };
         blocking(forget).await?;
         self.observer.event(&Event::Forgotten(id));
-        Ok(anchored)
-    }
-
-    async fn submit(self: &Arc<Self>, entry: &Arc<Entry>, fresh: bool) -> Result<Outcome, SessionError> {
-        // A node that did not answer may have taken the batch all the same.
-        let uncertain = AtomicBool::new(!fresh);
-        let attempt = async |node: &N| {
-            let outcome = node.submit(entry.batch().bytes().clone()).await;
-            let outcome = outcome.and_then(|outcome| self.believe(node, entry, outcome));
-            if outcome.as_ref().is_err_and(|e| matches!(e.kind, Failure::Away | Failure::Faulty)) {
-                uncertain.store(true, Ordering::Relaxed);
-            }
-            outcome
-        };
-        match self.nodes.any(attempt).await {
-            Ok(outcome) => Ok(outcome),
-            Err(failure @ RetryError::Denied(_)) if uncertain.load(Ordering::Relaxed) => {
-                let entry = self.journal.path(entry.batch().id());
-                Err(SessionError::Uncertain { failure: Box::new(failure), entry })
-            }
-            Err(failure @ RetryError::Denied(_)) => {
-                let aside = self.put_aside(entry).await?;
-                Err(SessionError::TurnedDown { failure: Box::new(failure), aside })
-            }
-            Err(failure) => Err(failure.into()),
-        }
-    }
-
-    /// A batch that is no day old cannot have expired. Signed anew on a node's word alone, both could become final.
-    fn believe(&self, node: &N, entry: &Entry, outcome: Outcome) -> Result<Outcome, NodeError> {
-        let age = (self.clock)().0.saturating_sub(entry.batch().head().created_at.0);
-        if is_expired(&outcome) && age <= BATCH_AGE_MAX_MS {
-            let message = "says that the batch expired, and this machine's clock says that it did not: one of the \
-                two clocks is wrong";
-            return Err(NodeError::new(node.name(), Failure::Faulty, message));
-        }
-        Ok(outcome)
-    }
-
-    /// The new entry is durable before the old one goes, and both before anything is sent.
-    async fn sign_again(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<Arc<Entry>, SessionError> {
-        let (shared, old) = (self.clone(), entry.clone());
-        let sign = move || -> Result<_, SessionError> {
-            let new = old.sign_again(shared.signer(), (shared.clock)())?;
-            if new.batch().id() == old.batch().id() {
-                return Err(SessionError::Clock);
-            }
-            shared.journal.write(&new)?;
-            shared.observer.event(&Event::SignedAgain(new.batch().id()));
-            shared.journal.remove(old.batch().id())?;
-            Ok(Arc::new(new))
-        };
-        blocking(sign).await
-    }
-
-    async fn put_aside(self: &Arc<Self>, entry: &Entry) -> Result<std::path::PathBuf, SessionError> {
-        let (shared, id) = (self.clone(), entry.batch().id());
-        blocking(move || shared.journal.put_aside(id)).await
+        done.anchored.extend(anchored);
+        done.changed.extend(changed);
+        Ok(())
     }
 
     /// Gets, verifies and writes all receipts; what one node sent is not asked from the next.
@@ -216,12 +213,8 @@ impl<N: Node> Shared<N> {
             self.observer.event(&Event::Receipt(path));
             Ok(Anchored { document: document.clone(), index, batch })
         };
-        record.documents.iter().map(write).collect()
+        record.paper.iter().flat_map(|paper| &paper.documents).map(write).collect()
     }
-}
-
-fn is_expired(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Refused { reason, .. } if reason == EXPIRED)
 }
 
 fn locked(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {

@@ -4,7 +4,13 @@ use std::path::PathBuf;
 
 use markstein_proto::DecodeError;
 
-use crate::{journal::JournalError, receipts::WriteError, retry::RetryError};
+use crate::{
+    journal::JournalError,
+    memory::MemoryError,
+    receipts::WriteError,
+    refresh::{FetchError, Fork, told},
+    retry::RetryError,
+};
 
 /// Why a session stops. Nothing that was sent is lost: the same command goes on where this one stopped.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +24,12 @@ pub enum SessionError {
     /// The nodes.
     #[error(transparent)]
     Nodes(#[from] RetryError),
+    /// The memory of the newest log seen.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// A node showed another log than was seen before: nothing that came with it is taken.
+    #[error("the ledger shows two histories: {}", told(.0))]
+    Fork(Box<Fork>),
     /// Some documents cannot be anchored, and nobody said to go on without them.
     #[error("{0} of the documents cannot be anchored, so none was; --keep-going anchors the others")]
     Unreadable(usize),
@@ -58,6 +70,15 @@ pub enum SessionError {
     /// The system gives no random bytes.
     #[error("no random bytes for the salts: {0}")]
     Random(String),
+}
+
+impl From<FetchError> for SessionError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Fork(fork) => Self::Fork(fork),
+            FetchError::Nodes(e) => Self::Nodes(e),
+        }
+    }
 }
 
 impl SessionError {

@@ -1,87 +1,60 @@
-//! A session: one run of `anchor`, from documents to receipts.
+//! A session: one run of `anchor`, `revoke`, `suspend`, `reinstate` or `supersede`, from documents and words to receipts.
 //!
-//! 1. What the journal holds from earlier runs is completed: submitting a batch again gives its first outcome.
-//! 2. Documents are hashed, and those that have their receipt already are left out.
+//! 1. What the journal holds from earlier runs is completed, whatever they were for: submitting a batch again gives its
+//!    first outcome.
+//! 2. Documents are hashed, and those that have their receipt already are left out. Records whose status shall change are
+//!    looked up, and those that have it already are left out.
 //! 3. Each batch is signed, written to the journal, submitted, its receipts verified and written, all of them synced,
 //!    and only then forgotten by the journal.
 //!
 //! A run may stop anywhere. Before the journal's sync nothing was sent; after it, step 1 of the next run goes on.
 
+mod anchor;
+mod change;
+#[cfg(test)]
+mod change_tests;
 mod complete;
+mod crew;
+mod current;
 mod error;
+mod locate;
+mod renew;
+mod report;
+#[cfg(test)]
+mod seen_tests;
+mod settle;
+mod submit;
+mod supersede;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
-use markstein_proto::{BatchId, DocumentDigest, LeafIndex, TimeMs, receipt::TrustRoot};
-use rayon::prelude::*;
+use markstein_proto::{TimeMs, receipt::TrustRoot};
 use tokio::task::{JoinSet, spawn_blocking};
 
+pub use anchor::Job;
+pub use change::ChangeJob;
 pub use error::SessionError;
+pub use report::{Anchored, Changed, Kept, Report, Unchanged};
+pub use supersede::{Replacement, SupersedeJob};
 
 use crate::{
-    batches::{Planned, Statement, plan},
+    batches::Planned,
     entry::{Entry, Signer},
-    hash::digest_all,
     journal::Journal,
     keys::IssuerKey,
-    node::Node,
+    memory::Memory,
+    node::Reader,
     observer::{Event, Observer},
-    receipts::{self, Present},
+    refresh::Refresher,
     retry::Nodes,
-    scan::{Document, Scan, Unreadable},
 };
+use complete::Completed;
+use current::Places;
 
 /// Batches on their way at a time: enough to hide one's way under another's receipts, and little memory.
 const IN_FLIGHT: usize = 4;
-
-/// What shall be anchored.
-#[derive(Debug)]
-pub struct Job {
-    /// The documents.
-    pub scan: Scan,
-    /// What is said about them.
-    pub statement: Statement,
-    /// Most records of a batch, 1 to 10,000.
-    pub batch_records: usize,
-    /// Anchor the others where some cannot be read.
-    pub keep_going: bool,
-}
-
-/// What was done.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// Documents with a new receipt, those of an earlier run that was completed included.
-    pub anchored: Vec<Anchored>,
-    /// How many batches of earlier runs were completed.
-    pub resumed: usize,
-    /// Documents that had their receipt already.
-    pub already: Vec<(Document, LeafIndex)>,
-    /// What cannot be anchored, and why.
-    pub failed: Vec<Unreadable>,
-    /// Why the run ended early. What is in the journal is completed by the next one.
-    pub stopped: Option<SessionError>,
-}
-
-/// A document and its new record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Anchored {
-    /// The document.
-    pub document: Document,
-    /// Its record.
-    pub index: LeafIndex,
-    /// Its batch.
-    pub batch: BatchId,
-}
-
-impl Report {
-    /// Whether every document has its receipt now.
-    #[must_use]
-    pub const fn is_complete(&self) -> bool {
-        self.stopped.is_none() && self.failed.is_empty()
-    }
-}
 
 /// All that a run needs.
 pub struct Session<N> {
@@ -89,19 +62,24 @@ pub struct Session<N> {
 }
 
 struct Shared<N> {
-    nodes: Nodes<N>,
+    nodes: Arc<Nodes<N>>,
+    /// Compares every log that is shown with the newest one seen, in this run and before.
+    refresher: Refresher<N>,
+    memory: Memory,
     journal: Journal,
     trust: TrustRoot,
     key: IssuerKey,
     clock: fn() -> TimeMs,
     observer: Arc<dyn Observer>,
+    places: Places,
 }
 
-impl<N: Node> Session<N> {
-    /// Opens the journal below `state` and waits where another run of the same key holds it.
+impl<N: Reader> Session<N> {
+    /// Opens the journal and the memory of the newest log seen below `state`, and waits where another run of the same key
+    /// holds the journal.
     ///
     /// # Errors
-    /// [`SessionError::Journal`].
+    /// [`SessionError::Journal`] and [`SessionError::Memory`].
     pub async fn open(
         nodes: Nodes<N>,
         trust: TrustRoot,
@@ -111,44 +89,25 @@ impl<N: Node> Session<N> {
         observer: Arc<dyn Observer>,
     ) -> Result<Self, SessionError> {
         let (state, ledger, id) = (state.to_path_buf(), trust.ledger_id(), key.id());
-        let listener = observer.clone();
+        let (listener, at, of) = (observer.clone(), state.clone(), trust.clone());
         let open = move || Journal::open(&state, ledger, id, || listener.event(&Event::Locked));
-        let journal = blocking(open).await?;
-        Ok(Self { shared: Arc::new(Shared { nodes, journal, trust, key, clock, observer }) })
+        let (journal, places) = (blocking(open).await?, Places::default());
+        let remembered = move || -> Result<_, SessionError> {
+            let memory = Memory::open(&at, &of)?;
+            let seen = memory.newest()?;
+            Ok((memory, seen))
+        };
+        let (memory, seen) = blocking(remembered).await?;
+        let nodes = Arc::new(nodes);
+        let refresher = Refresher::new(nodes.clone(), trust.clone(), seen, clock);
+        let shared = Shared { nodes, refresher, memory, journal, trust, key, clock, observer, places };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The folder of the journal, to tell people.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.shared.journal.folder()
-    }
-
-    /// Completes earlier runs and anchors the documents of this one.
-    pub async fn run(&self, job: Job) -> Report {
-        let mut report = Report::default();
-        if let Err(e) = self.work(job, &mut report).await {
-            report.stopped = Some(e);
-        }
-        report.anchored.sort_by(|a, b| a.document.cmp(&b.document));
-        report
-    }
-
-    async fn work(&self, job: Job, report: &mut Report) -> Result<(), SessionError> {
-        self.resume(report).await?;
-        let Job { scan, statement, batch_records, keep_going } = job;
-        report.failed = scan.unreadable;
-        let documents = self.select(scan.documents, report).await?;
-        if !report.failed.is_empty() && !keep_going {
-            return Err(SessionError::Unreadable(report.failed.len()));
-        }
-        self.shared.observer.event(&Event::Anchoring { documents: documents.len() });
-        let prepare = move || {
-            receipts::prepare(documents.iter().map(|(d, _)| d.receipt.as_path()))?;
-            let draw = |salt: &mut [u8]| getrandom::fill(salt);
-            plan(documents, statement, batch_records, draw).map_err(|e| SessionError::Random(e.to_string()))
-        };
-        let batches = blocking(prepare).await?;
-        self.anchor(batches, report).await
     }
 
     /// Step 1: what the journal holds.
@@ -159,35 +118,15 @@ impl<N: Node> Session<N> {
             self.shared.observer.event(&Event::Resuming { batches: entries.len() });
         }
         for entry in entries {
-            report.anchored.extend(self.shared.clone().complete(Arc::new(entry), false).await?);
+            let done = self.shared.clone().complete(Arc::new(entry), false).await;
+            report.take(done)?;
             report.resumed += 1;
         }
         Ok(())
     }
 
-    /// Step 2: digests of the documents that have no receipt yet.
-    async fn select(
-        &self,
-        documents: Vec<Document>,
-        report: &mut Report,
-    ) -> Result<Vec<(Document, DocumentDigest)>, SessionError> {
-        let shared = self.shared.clone();
-        let look = move || -> Result<_, SessionError> { Ok(shared.look_at(documents)) };
-        let resumed: BTreeSet<Document> = report.anchored.iter().map(|a| a.document.clone()).collect();
-        let mut missing = Vec::new();
-        for (document, found) in blocking(look).await? {
-            match found {
-                Found::New(digest) => missing.push((document, digest)),
-                Found::Anchored(_) if resumed.contains(&document) => {} // told once, as anchored in this run
-                Found::Anchored(index) => report.already.push((document, index)),
-                Found::Bad(why) => report.failed.push(Unreadable { path: document.path, why }),
-            }
-        }
-        Ok(missing)
-    }
-
     /// Step 3: some batches at a time; after a failure no new one is begun, and those begun are brought to their end.
-    async fn anchor(&self, batches: Vec<Vec<Planned>>, report: &mut Report) -> Result<(), SessionError> {
+    async fn write(&self, batches: Vec<Vec<Planned>>, report: &mut Report) -> Result<(), SessionError> {
         let mut waiting = batches.into_iter();
         let mut running = JoinSet::new();
         let mut failure = None;
@@ -198,53 +137,32 @@ impl<N: Node> Session<N> {
             }
             match running.join_next().await {
                 None => return failure.map_or(Ok(()), Err),
-                Some(done) => match unwind(done) {
-                    Ok(anchored) => report.anchored.extend(anchored),
-                    Err(e) => failure = failure.or(Some(e)),
-                },
+                Some(done) => {
+                    if let Err(e) = report.take(unwind(done)) {
+                        failure = failure.or(Some(e));
+                    }
+                }
             }
         }
     }
 }
 
-/// What a document turned out to be.
-enum Found {
-    New(DocumentDigest),
-    Anchored(LeafIndex),
-    Bad(String),
-}
-
-impl<N: Node> Shared<N> {
-    fn look_at(&self, documents: Vec<Document>) -> Vec<(Document, Found)> {
-        let bytes = documents.iter().filter_map(|d| fs::metadata(&d.path).ok()).map(|m| m.len()).sum();
-        self.observer.event(&Event::Hashing { documents: documents.len(), bytes });
-        let paths: Vec<&Path> = documents.iter().map(|d| d.path.as_path()).collect();
-        let digests = digest_all(&paths, &|bytes| self.observer.event(&Event::Read(bytes)));
-        let found = documents.into_par_iter().zip(digests).map(|(document, digest)| {
-            let found = match digest {
-                Err(e) => Found::Bad(e.to_string()),
-                Ok(digest) => match receipts::look(&document, &digest, &self.key.issuer, &self.trust) {
-                    Present::No => Found::New(digest),
-                    Present::Yes(verified) => Found::Anchored(verified.index),
-                    Present::Other(why) => Found::Bad(format!("cannot have a receipt: {why}")),
-                },
-            };
-            (document, found)
-        });
-        found.collect()
-    }
-
+impl<N: Reader> Shared<N> {
     /// Signs a batch, makes it durable here, and completes it.
-    async fn begin(self: Arc<Self>, planned: Vec<Planned>) -> Result<Vec<Anchored>, SessionError> {
+    async fn begin(self: Arc<Self>, planned: Vec<Planned>) -> Completed {
         let shared = self.clone();
         let sign = move || -> Result<_, SessionError> {
             let entry = Entry::sign(planned, shared.signer(), (shared.clock)())?;
             shared.journal.write(&entry)?;
             Ok(entry)
         };
-        let entry = blocking(sign).await?;
-        self.observer.event(&Event::Journaled(entry.batch().id()));
-        self.complete(Arc::new(entry), true).await
+        match blocking(sign).await {
+            Ok(entry) => {
+                self.observer.event(&Event::Journaled(entry.batch().id()));
+                self.complete(Arc::new(entry), true).await
+            }
+            Err(e) => Completed { stopped: Some(e), ..Completed::default() },
+        }
     }
 
     fn signer(&self) -> Signer<'_> {

@@ -13,6 +13,7 @@ use markstein_proto::{BATCH_AGE_MAX_MS, status::Status};
 
 use super::*;
 use crate::{
+    batches::{Statement, plan},
     node::{EXPIRED, Failure},
     observer::Deaf,
     retry::{Patience, RetryError},
@@ -24,10 +25,10 @@ use crate::{
 const SALTED: Statement = Statement { document_type: 1, public: false, valid_until: None };
 
 /// Rounds follow each other at once: what is tested is their order, not the waiting.
-const EAGER: Patience =
+pub(super) const EAGER: Patience =
     Patience { total: Duration::from_secs(60), first_delay: Duration::ZERO, longest_delay: Duration::ZERO };
 /// There is no time for a second round.
-const ONE_ROUND: Patience = Patience {
+pub(super) const ONE_ROUND: Patience = Patience {
     total: Duration::ZERO,
     first_delay: Duration::from_secs(60),
     longest_delay: Duration::from_secs(60),
@@ -37,16 +38,16 @@ const ONE_ROUND: Patience = Patience {
 const DAY_MS: u64 = BATCH_AGE_MAX_MS;
 
 /// Documents, a state folder and a node.
-struct Setting {
-    dir: tempfile::TempDir,
-    node: FakeNode,
-    statement: Statement,
-    batch_records: usize,
-    keep_going: bool,
+pub(super) struct Setting {
+    pub dir: tempfile::TempDir,
+    pub node: FakeNode,
+    pub statement: Statement,
+    pub batch_records: usize,
+    pub keep_going: bool,
 }
 
 impl Setting {
-    fn new(documents: usize) -> Self {
+    pub fn new(documents: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("in")).unwrap();
         for i in 0..documents {
@@ -55,7 +56,7 @@ impl Setting {
         Self { dir, node: FakeNode::new(), statement: SALTED, batch_records: 10_000, keep_going: false }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join("in").join(name)
     }
 
@@ -68,7 +69,7 @@ impl Setting {
         }
     }
 
-    async fn run(&self) -> Report {
+    pub async fn run(&self) -> Report {
         self.run_with(vec![self.node.clone()], EAGER, Arc::new(Deaf)).await
     }
 
@@ -78,16 +79,28 @@ impl Setting {
         patience: Patience,
         observer: Arc<dyn Observer>,
     ) -> Report {
+        self.session(nodes, patience, observer).await.run(self.job()).await
+    }
+
+    pub async fn session(
+        &self,
+        nodes: Vec<FakeNode>,
+        patience: Patience,
+        observer: Arc<dyn Observer>,
+    ) -> Session<FakeNode> {
         let trust = self.node.ledger.lock().unwrap().trust().clone();
         let nodes = Nodes::new(nodes, patience, observer.clone());
         let state = self.dir.path().join("state");
-        Session::open(nodes, trust, issuer(), &state, || NOW, observer).await.unwrap().run(self.job()).await
+        Session::open(nodes, trust, issuer(), &state, || NOW, observer).await.unwrap()
     }
 
-    fn names(&self, folder: &str) -> BTreeSet<String> {
+    pub fn names(&self, folder: &str) -> BTreeSet<String> {
         let walk = walkdir::WalkDir::new(self.dir.path().join(folder));
         let files = walk.into_iter().map(Result::unwrap).filter(|e| e.file_type().is_file());
-        files.map(|e| e.file_name().to_str().unwrap().to_owned()).filter(|n| n != "lock").collect()
+        files
+            .map(|e| e.file_name().to_str().unwrap().to_owned())
+            .filter(|n| n != "lock" && !n.starts_with("newest."))
+            .collect()
     }
 
     /// Every document has a receipt that verifies, and every record is in the ledger once.
@@ -126,8 +139,8 @@ async fn documents_get_their_receipts_and_are_not_anchored_again() {
 }
 
 /// Panics at the step it is told, as a kill would end the run there.
-struct Killer {
-    steps_left: AtomicUsize,
+pub(super) struct Killer {
+    pub steps_left: AtomicUsize,
 }
 
 impl Observer for Killer {
@@ -380,10 +393,7 @@ async fn a_document_reached_on_two_ways_is_anchored_once() {
     std::os::unix::fs::symlink(setting.dir.path().join("in"), setting.dir.path().join("link")).unwrap();
     let paths = ["in", "link", "in/../in"].map(|p| setting.dir.path().join(p));
     let job = Job { scan: scan(&paths, None).unwrap(), ..setting.job() };
-    let trust = setting.node.ledger.lock().unwrap().trust().clone();
-    let nodes = Nodes::new(vec![setting.node.clone()], EAGER, Arc::new(Deaf));
-    let state = setting.dir.path().join("state");
-    let session = Session::open(nodes, trust, issuer(), &state, || NOW, Arc::new(Deaf)).await.unwrap();
+    let session = setting.session(vec![setting.node.clone()], EAGER, Arc::new(Deaf)).await;
     let report = session.run(job).await;
     assert!(report.is_complete(), "{:?}", report.stopped);
     assert_eq!((report.anchored.len(), setting.records()), (2, 2));

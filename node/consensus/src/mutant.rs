@@ -56,6 +56,16 @@ pub enum Mutant {
     NoFetchRetry,
     /// Takes the first list of batches for what the leader meant, and stops where it does not fit.
     TrustLists,
+    /// Counts 2f + 1 for a quorum, which is too few where there are more than 3f + 1.
+    SmallQuorum,
+    /// Keeps votes and proposals of views however far ahead.
+    FarViews,
+    /// Puts batches on however many unfinalised blocks.
+    NoBlockLimit,
+    /// Does not enter the next view on a notarization before it has the block.
+    WaitForBlock,
+    /// Does not ask for a notarized block where its leader proposed it another one.
+    OneHalf,
 }
 
 #[cfg(feature = "mutants")]

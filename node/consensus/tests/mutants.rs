@@ -10,7 +10,10 @@ use std::panic::catch_unwind;
 use markstein_consensus::{
     AuthorityNumber, Effect, Engine, Fact, Input, Mutant, Now, Recipient, Setup, Timing, Verdict,
 };
-use markstein_proto::{EpochId, TimeMs, consensus::Ballot};
+use markstein_proto::{
+    EpochId, TimeMs,
+    consensus::{Ballot, CheckedProposal, Proposal},
+};
 use support::{Cluster, KeyedSigner, START, Traitor, quiet, storm, traitors, whisper};
 
 type Scenario = (&'static str, fn(u64, Mutant));
@@ -93,7 +96,47 @@ fn watchful(mutant: Mutant) {
     assert!(effects.iter().any(tells), "who is late is told what is final");
 }
 
-const SCENARIOS: [Scenario; 8] = [
+/// A leader that proposed another block than the one that was notarized; then eight blocks with batches that are notarized
+/// and not final, and it leads.
+fn crowded(mutant: Mutant) {
+    let mut engine = engine(vec![], mutant);
+    let mut parent = support::genesis_block();
+    let drain = |engine: &mut Engine| std::iter::from_fn(|| engine.poll_effect()).collect::<Vec<_>>();
+    for view in 1..=9 {
+        let leader = ((view - 1) % 4) as u32;
+        let block = support::body(&parent, view, leader, START + view, vec![support::batch(view)]);
+        let id = block.header.block_id();
+        if view == 1 {
+            let other = support::body(&parent, view, leader, START + 7, vec![support::batch(70)]);
+            let vote = support::vote(leader, view, Ballot::Notarize(other.header.block_id()));
+            let proposal = CheckedProposal::own(Proposal {
+                header: other.header,
+                batches: other.batches,
+                vote: vote.get().clone(),
+                parent: None,
+                nullifications: vec![],
+            });
+            engine.handle(at(1), Input::Proposal(AuthorityNumber(leader), Box::new(proposal)));
+            drain(&mut engine);
+        }
+        let certificate = support::certificate(&[0, 2, 3], view, Ballot::Notarize(id));
+        engine.handle(at(view), Input::Certificate(AuthorityNumber(0), certificate));
+        assert!(drain(&mut engine).contains(&Effect::Fetch(id)), "a notarized block is asked for");
+        engine.handle(at(view), Input::Fetched(AuthorityNumber(0), Box::new(block.clone())));
+        engine.handle(at(view), Input::Checked(id, Verdict::Valid));
+        parent = support::final_block(&block.header);
+    }
+    engine.handle(at(20), Input::Pool(true));
+    engine.handle(at(500), Input::Tick);
+    let builds = |effect: &Effect| match effect {
+        Effect::Build { batches, .. } => Some(*batches),
+        _ => None,
+    };
+    let built: Vec<bool> = drain(&mut engine).iter().filter_map(builds).collect();
+    assert_eq!(built, [false], "no batches on so many unfinalised blocks");
+}
+
+const SCENARIOS: [Scenario; 9] = [
     ("one authority in a storm", |seed, mutant| drop(storm(seed, 1, &[], breaking(mutant)))),
     ("four in a storm", |seed, mutant| drop(storm(seed, 4, &[], breaking(mutant)))),
     ("four, one a traitor", |seed, mutant| drop(storm(seed, 4, &traitors(seed, 4), breaking(mutant)))),
@@ -102,6 +145,7 @@ const SCENARIOS: [Scenario; 8] = [
     ("a quiet network", |_, mutant| quiet(4, breaking(mutant))),
     ("an engine by itself", |_, mutant| alone(mutant)),
     ("a watchful engine", |_, mutant| watchful(mutant)),
+    ("a crowded engine", |_, mutant| crowded(mutant)),
 ];
 
 /// The scenario and seed that notice the mutant first.
@@ -130,6 +174,9 @@ fn every_broken_rule_is_noticed() {
         Mutant::NoFinish,
         Mutant::NoFetchRetry,
         Mutant::TrustLists,
+        Mutant::NoBlockLimit,
+        Mutant::WaitForBlock,
+        Mutant::OneHalf,
     ];
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));

@@ -102,9 +102,7 @@ impl AnchoringService {
         let id = batch.id();
         if self.is_for_an_authority(&batch).await? {
             self.context.metrics.submission("ASK_AN_AUTHORITY");
-            return Err(error::retry(
-                Code::Unavailable,
-                "ASK_AN_AUTHORITY",
+            return Err(error::ask_an_authority(
                 "this batch is more than a day old, and only an authority can have it refused for good: submit it to \
                  an authority's node",
             ));
@@ -129,6 +127,12 @@ impl AnchoringService {
             return Ok(false);
         }
         Ok(matches!(self.state(batch.id()).await?.state, Some(Wire::Unknown(_))))
+    }
+
+    /// What is known of one batch now.
+    pub(super) async fn state_of(&self, id: &[u8]) -> Result<BatchState, Status> {
+        let id = Hash::try_from(id).map(BatchId).map_err(|_| error::invalid("a batch id has 32 bytes"))?;
+        Ok(states(&self.context, vec![id]).await?.pop().unwrap_or_default())
     }
 
     async fn state(&self, id: BatchId) -> Result<BatchState, Status> {

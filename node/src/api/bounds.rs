@@ -23,13 +23,15 @@ use tokio::{
 };
 use tonic::{Code, Status};
 
-use super::{error, storage_status};
+use super::{error, http, storage_status};
 use crate::finality::{Finality, Snapshot};
 
 /// Requests at once.
 const REQUESTS_MAX: usize = 4096;
 /// Submissions on their way in at once: each may hold 1 MiB.
 const UPLOADS_MAX: usize = 256;
+/// What a request may bring that is no submission, for which no such room is held: a message and its frame.
+const SMALL_UPLOAD_MAX: usize = super::SMALL_REQUEST_MAX + 1024;
 /// A request must be here after this time.
 const UPLOAD_TIME: Duration = Duration::from_secs(60);
 /// Reads of the store at once; more wait for their turn, so that they leave threads for submissions.
@@ -101,14 +103,16 @@ pub(super) async fn bound(
     request: Request,
     next: Next,
 ) -> Response {
-    let Ok(place) = Arc::clone(&bounds.requests).try_acquire_owned() else { return busy().into_http() };
     let path = request.uri().path();
+    let is_grpc = path.starts_with("/markstein.v1.") || path.starts_with("/grpc.");
+    let refused = || if is_grpc { busy().into_http() } else { http::refused(&busy()) };
+    let Ok(place) = Arc::clone(&bounds.requests).try_acquire_owned() else { return refused() };
     // Health and reflection stream for as long as the caller likes; nothing but a stop ends them.
     let is_endless = path.starts_with("/grpc.");
     let stop = is_endless.then(|| Box::pin(finality.stopped()) as Stop);
     let mut room = None;
-    if path.starts_with("/markstein.v1.Anchoring/Submit") {
-        let Ok(taken) = Arc::clone(&bounds.uploads).try_acquire_owned() else { return busy().into_http() };
+    if path.starts_with("/markstein.v1.Anchoring/Submit") || path == http::SUBMIT {
+        let Ok(taken) = Arc::clone(&bounds.uploads).try_acquire_owned() else { return refused() };
         room = Some(taken);
     }
     let request = if is_endless { request } else { request.map(|body| Body::new(Upload::new(body, room))) };
@@ -117,16 +121,18 @@ pub(super) async fn bound(
     response.map(|body| Body::new(Answer::new(body, (place, large), stop, READER_PATIENCE)))
 }
 
-/// A request's body that must come in time.
+/// A request's body that must come in time, and is small where no room is held for it.
 struct Upload {
     body: Body,
+    left: usize,
     ends: Pin<Box<Sleep>>,
     _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Upload {
     fn new(body: Body, room: Option<OwnedSemaphorePermit>) -> Self {
-        Self { body, ends: Box::pin(tokio::time::sleep(UPLOAD_TIME)), _room: room }
+        let left = if room.is_some() { usize::MAX } else { SMALL_UPLOAD_MAX };
+        Self { body, left, ends: Box::pin(tokio::time::sleep(UPLOAD_TIME)), _room: room }
     }
 }
 
@@ -142,7 +148,16 @@ impl HttpBody for Upload {
             let late = Status::deadline_exceeded("the request did not come in time: send it again");
             return Poll::Ready(Some(Err(axum::Error::new(late))));
         }
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            let Some(left) = self.left.checked_sub(length) else {
+                let long = Status::out_of_range("a request of this kind is shorter");
+                return Poll::Ready(Some(Err(axum::Error::new(long))));
+            };
+            self.left = left;
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -322,10 +337,19 @@ mod tests {
         let room = Arc::new(Semaphore::new(1));
         let permit = Arc::clone(&room).try_acquire_owned().unwrap();
         let ends = Box::pin(tokio::time::sleep(Duration::ZERO));
-        let mut upload = Upload { body: Body::new(Never), ends, _room: Some(permit) };
+        let mut upload = Upload { body: Body::new(Never), left: 0, ends, _room: Some(permit) };
         assert!(next(&mut upload).await.unwrap().is_err());
         drop(upload);
         assert_eq!(room.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn only_what_has_room_may_be_long() {
+        let body = || Body::from(vec![7; SMALL_UPLOAD_MAX + 1]);
+        assert!(next(&mut Upload::new(body(), None)).await.unwrap().is_err());
+        let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        assert!(next(&mut Upload::new(body(), Some(room))).await.unwrap().is_ok());
+        assert!(next(&mut Upload::new(Body::from(vec![7; SMALL_UPLOAD_MAX]), None)).await.unwrap().is_ok());
     }
 
     /// A body that brings nothing and never ends.

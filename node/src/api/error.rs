@@ -10,7 +10,7 @@ use tonic::{
 
 use super::storage_status;
 use crate::{
-    ledger::{BatchRefusal, LookupError, ReceiptFailure},
+    ledger::{BatchRefusal, CoseFailure, LookupError, ReceiptFailure},
     pool::SubmitError,
 };
 
@@ -48,9 +48,11 @@ pub(super) fn submit(error: &SubmitError) -> (Status, &'static str) {
     match error {
         SubmitError::Refused(refusal) => {
             let code = match refusal {
-                BatchRefusal::UnknownIssuer(_) | BatchRefusal::OutOfScope(_) | BatchRefusal::Author(_) => {
-                    Code::PermissionDenied
-                }
+                BatchRefusal::UnknownIssuer(_)
+                | BatchRefusal::OutOfScope(_)
+                | BatchRefusal::AnothersRecord(_)
+                | BatchRefusal::Author(_) => Code::PermissionDenied,
+                BatchRefusal::NoTarget(_) | BatchRefusal::Status { .. } => Code::FailedPrecondition,
                 BatchRefusal::Duplicate => Code::AlreadyExists,
                 _ => Code::InvalidArgument,
             };
@@ -82,4 +84,19 @@ pub(super) fn receipt(error: &ReceiptFailure) -> Status {
         ReceiptFailure::Lookup(error) => lookup(error),
         ReceiptFailure::NoCheckpoint => no_checkpoint(error.to_string()),
     }
+}
+
+/// A COSE receipt that cannot be had.
+pub(super) fn cose(error: &CoseFailure) -> Status {
+    match error {
+        CoseFailure::Lookup(error) => lookup(error),
+        CoseFailure::NoCheckpoint => no_checkpoint(error.to_string()),
+        CoseFailure::NoBlockEnds(_) => invalid(error.to_string()),
+        CoseFailure::TooFast => retry(Code::ResourceExhausted, "BUSY", error.to_string()),
+    }
+}
+
+/// What only an authority's own key can do.
+pub(super) fn ask_an_authority(message: impl Into<String>) -> Status {
+    retry(Code::Unavailable, "ASK_AN_AUTHORITY", message)
 }

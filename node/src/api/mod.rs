@@ -1,15 +1,18 @@
-//! The API: gRPC and gRPC-web on one port, and the operators' listener. Only this module sees tonic and axum.
+//! The API: gRPC, gRPC-web and plain HTTP on one port, and the operators' listener. Only this module sees tonic and axum.
 //!
 //! Bytes come in here and are checked before anything else sees them; nothing of tonic's types goes further in.
 
 mod anchoring;
 mod bounds;
+mod callers;
 mod error;
 mod finality;
 mod health;
+mod http;
 mod ledger;
 mod operations;
 mod operator;
+mod overview;
 #[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications)]
 mod schema {
     tonic::include_proto!("markstein.v1");
@@ -28,8 +31,15 @@ pub use bounds::Bounds;
 pub use health::Health;
 
 use crate::{
-    clock::Clock, config::Role, finality::Finality, ingress::Link, metrics::Metrics,
-    network_view::NetworkView, pool::Pool, storage::StorageError,
+    clock::Clock,
+    config::{Pages, Role},
+    finality::Finality,
+    ingress::Link,
+    ledger::{PathCache, RootSigner},
+    metrics::Metrics,
+    network_view::NetworkView,
+    pool::Pool,
+    storage::StorageError,
 };
 
 /// Longest request: a batch and its frame.
@@ -62,13 +72,20 @@ pub struct Context {
     pub network: NetworkView,
     /// The network, which knows the peers; empty where none runs.
     pub link: Link,
+    /// Signs roots for COSE receipts; an observer has none.
+    pub root_signer: Option<Arc<RootSigner>>,
+    /// Paths of batches whose receipts were asked for before, over gRPC or HTTP.
+    pub paths: Arc<PathCache>,
 }
 
-/// The public routes and the health they show. Health starts as not serving.
+/// The public routes, with the pages that are wanted, and the health they show. Health starts as not serving.
 ///
 /// # Errors
 /// Where the built-in service descriptors are damaged, which a build does not produce.
-pub async fn public(context: &Context) -> Result<(Router, Health), tonic_reflection::server::Error> {
+pub async fn public(
+    context: &Context,
+    pages: Pages,
+) -> Result<(Router, Health), tonic_reflection::server::Error> {
     use schema::{
         anchoring_server::AnchoringServer, ledger_server::LedgerServer, operations_server::OperationsServer,
         verification_server::VerificationServer,
@@ -111,16 +128,19 @@ pub async fn public(context: &Context) -> Result<(Router, Health), tonic_reflect
         .layer(middleware::from_fn_with_state(held, bounds::bound))
         .layer(tonic_web::GrpcWebLayer::new())
         .reset_fallback();
-    Ok((router, health))
+    // Beside gRPC-web, not under it: that layer refuses whatever else comes over HTTP/1.1.
+    Ok((router.merge(http::routes(context, pages)), health))
 }
 
-/// The operators' routes: `/metrics`, and Operations with peers.
-pub fn operator(context: &Context) -> Router {
+/// The operators' routes: `/metrics`, the overview, and Operations, both with peers; for whoever asks for an IP address,
+/// `localhost` or one of `hosts`.
+pub fn operator(context: &Context, hosts: &[String]) -> Router {
     use schema::operations_server::OperationsServer;
     let service = operations::OperationsService { context: context.clone(), peers: true };
     let service = OperationsServer::new(service).max_decoding_message_size(SMALL_REQUEST_MAX);
     let grpc = Routes::new(service).prepare().into_axum_router().reset_fallback();
-    operator::routes(context).merge(grpc)
+    let routes = operator::routes(context).merge(http::operators(context)).merge(grpc);
+    routes.layer(middleware::from_fn_with_state(Arc::from(hosts), callers::check))
 }
 
 /// Runs a read of the store where blocking is allowed.

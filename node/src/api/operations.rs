@@ -9,7 +9,7 @@ use super::{
         AuthorityStatus, Misbehaviour, Peer, PeersRequest, PeersResponse, Role, StatusRequest,
         StatusResponse, operations_server::Operations,
     },
-    standing::{Condition, Standing},
+    standing::{Condition, Kind, Standing},
     storage_status,
 };
 use crate::{
@@ -36,14 +36,15 @@ impl Operations for OperationsService {
         let context = self.context.clone();
         let finality = context.finality.clone();
         let bounds = context.bounds.clone();
-        bounds.read(&finality, move |snapshot| status(&context, snapshot)).await.map(Response::new)
+        bounds
+            .read(&finality, move |snapshot| status(&context, snapshot))
+            .await
+            .map(|(status, _)| Response::new(status))
     }
 
     async fn peers(&self, _: Request<PeersRequest>) -> Result<Response<PeersResponse>, Status> {
         if self.peers {
-            let known = self.context.link.get().map(Network::peers).unwrap_or_default();
-            let peers = known.into_iter().map(shown).collect();
-            Ok(Response::new(PeersResponse { peers }))
+            Ok(Response::new(PeersResponse { peers: peers(&self.context) }))
         } else {
             let message = "peers are shown on the operators' listener only";
             Err(error::status(Code::PermissionDenied, "OPERATORS_ONLY", message))
@@ -51,7 +52,11 @@ impl Operations for OperationsService {
     }
 }
 
-fn status(context: &Context, snapshot: &Snapshot<'_>) -> Result<StatusResponse, Status> {
+/// How this node is, with its conditions as they were put into words.
+pub(super) fn status(
+    context: &Context,
+    snapshot: &Snapshot<'_>,
+) -> Result<(StatusResponse, Vec<Condition>), Status> {
     let Snapshot { state, checkpoint, view } = snapshot;
     let (tip, set, pool) = (state.tip(), state.authorities(), context.pool.size());
     let own = |a: &markstein_proto::Authority| context.role == config::Role::Authority(a.id.clone());
@@ -69,7 +74,7 @@ fn status(context: &Context, snapshot: &Snapshot<'_>) -> Result<StatusResponse, 
         .chain(ahead(ahead_ms))
         .collect();
     let EpochId(epoch) = tip.epoch;
-    Ok(StatusResponse {
+    let status = StatusResponse {
         version: env!("CARGO_PKG_VERSION").into(),
         ledger_id: context.genesis.ledger_id().0.0.to_vec(),
         origin: context.genesis.origin.clone(),
@@ -79,7 +84,7 @@ fn status(context: &Context, snapshot: &Snapshot<'_>) -> Result<StatusResponse, 
             config::Role::Observer(_) => Role::Observer.into(),
         },
         serving: !conditions.iter().any(|condition| condition.stops),
-        conditions: conditions.into_iter().map(|condition| condition.text).collect(),
+        conditions: conditions.iter().map(|condition| condition.text.clone()).collect(),
         epoch,
         view: tip.view.max(standing.network.view).0,
         height: tip.height.0,
@@ -95,7 +100,8 @@ fn status(context: &Context, snapshot: &Snapshot<'_>) -> Result<StatusResponse, 
         clock_ms: clock.0,
         voting: standing.votes(),
         finality: Some(finality::shown(&standing)),
-    })
+    };
+    Ok((status, conditions))
 }
 
 /// Whether a submission would be acknowledged now: [`StatusResponse::serving`], for whoever has no snapshot at hand.
@@ -116,14 +122,15 @@ fn times(state: &FinalState, checkpoint: Option<&CountedCheckpoint>, clock: Time
 /// Receipts need a checkpoint.
 fn receipts(are_there: bool) -> Option<Condition> {
     let text = "no block is cosigned by a quorum yet: receipts wait for it";
-    (!are_there).then(|| Condition::stops(text))
+    (!are_there).then(|| Condition::stops(Kind::NoCheckpoint, text))
 }
 
 /// This node's clock may not be far behind what was signed.
 fn ahead(ms: u64) -> Option<Condition> {
     (ms > CLOCK_SKEW_MAX_MS).then(|| {
         let so = "no block is made until the clock is set right";
-        Condition::stops(format!("the newest checkpoint is {ms} ms ahead of this node's clock: {so}"))
+        let text = format!("the newest checkpoint is {ms} ms ahead of this node's clock: {so}");
+        Condition::stops(Kind::Behind { ms }, text)
     })
 }
 
@@ -154,9 +161,16 @@ fn authorities(standing: &Standing<'_>, snapshot: &Snapshot<'_>) -> Result<Vec<A
             clock_skew_ms: heard.then_some(known.clock_skew_ms),
             heard_ms_ago: known.heard_ms_ago,
             voting: heard.then_some(known.voting),
+            version: known.release.map_or_else(String::new, |release| release.to_string()),
         });
     }
     Ok(shown)
+}
+
+/// The nodes that are let in.
+pub(super) fn peers(context: &Context) -> Vec<Peer> {
+    let known = context.link.get().map(Network::peers).unwrap_or_default();
+    known.into_iter().map(shown).collect()
 }
 
 fn shown(state: PeerState) -> Peer {

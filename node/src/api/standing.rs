@@ -9,11 +9,47 @@ use crate::{
 };
 
 /// From here on a clock is worth a word: blocks are refused at twice as much.
-const SKEW_SAID_MS: u64 = CLOCK_SKEW_MAX_MS / 2;
+pub(super) const SKEW_SAID_MS: u64 = CLOCK_SKEW_MAX_MS / 2;
+
+/// Which of the things that can be amiss, for those who say it in words of their own. Authorities by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Nothing becomes final, or would: the diagnosis says why.
+    Paused,
+    /// Some authorities do not take part, and finality goes on.
+    Reduced,
+    /// This node gets blocks from others.
+    CatchUp(CatchUp),
+    /// This node does not vote.
+    Mute(Mute),
+    /// This node's clock is off by so many milliseconds from those of most others, of which so many are known.
+    OwnClock { ms: i64, heard: usize },
+    /// The clock of an authority is off, and so many more.
+    Clock { authority: usize, ms: i64, more: usize },
+    /// An authority contradicted itself.
+    Contradiction { authority: usize, view: View },
+    /// No checkpoint has a quorum yet.
+    NoCheckpoint,
+    /// This node's clock is so many milliseconds behind what was signed.
+    Behind { ms: u64 },
+}
+
+/// Why this node does not vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mute {
+    /// Its journal was lost.
+    Lost,
+    /// Its journal does not know what its key signed.
+    Forgot,
+    /// It asks, or gets back to where it was.
+    NotYet,
+}
 
 /// One thing that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Condition {
+    /// Which.
+    pub(super) kind: Kind,
     /// What it is and what to do.
     pub(super) text: String,
     /// Whether nothing is acknowledged as long as it lasts.
@@ -36,12 +72,12 @@ pub(super) struct Standing<'a> {
 }
 
 impl Condition {
-    pub(super) fn stops(text: impl Into<String>) -> Self {
-        Self { text: text.into(), stops: true }
+    pub(super) fn stops(kind: Kind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into(), stops: true }
     }
 
-    fn said(text: impl Into<String>) -> Self {
-        Self { text: text.into(), stops: false }
+    fn said(kind: Kind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into(), stops: false }
     }
 }
 
@@ -81,7 +117,7 @@ impl<'a> Standing<'a> {
 
     /// All of it, worst first.
     pub(super) fn conditions(&self) -> Vec<Condition> {
-        let pause = self.pause().map(Condition::stops);
+        let pause = self.pause().map(|text| Condition::stops(Kind::Paused, text));
         let conditions =
             [pause, self.reduced(), self.catch_up(), self.own_vote(), self.clocks(), self.caught()];
         conditions.into_iter().flatten().collect()
@@ -109,43 +145,49 @@ impl<'a> Standing<'a> {
         if !mute.is_empty() {
             text = format!("{text}; reachable but not voting: {}", list(&mute, LISTED_MAX));
         }
-        Some(Condition::said(text))
+        Some(Condition::said(Kind::Reduced, text))
     }
 
     fn catch_up(&self) -> Option<Condition> {
-        let CatchUp { from, to } = self.network.catch_up?;
+        let catch_up @ CatchUp { from, to } = self.network.catch_up?;
         let (done, all) = (self.height.0.saturating_sub(from.0), to.0.saturating_sub(from.0));
-        Some(Condition::said(format!(
+        let text = format!(
             "this node is behind and gets blocks from others: {done} of {all} so far, up to block {to}"
-        )))
+        );
+        Some(Condition::said(Kind::CatchUp(catch_up), text))
     }
 
     fn own_vote(&self) -> Option<Condition> {
         if self.own().is_none() || self.votes() {
             return None;
         }
-        Some(Condition::said(if self.network.lost {
-            "this node does not vote any more: its journal was lost when its data was damaged. It follows as an observer \
+        let (why, text) = if self.network.lost {
+            let text = "this node does not vote any more: its journal was lost when its data was damaged. It follows as an observer \
              does. The way back: make new keys with 'markstein-node keys new' and have the other authorities put them in \
-             place of these"
+             place of these";
+            (Mute::Lost, text)
         } else if self.network.forgot {
-            "this node does not vote any more: its key signed a vote that its journal does not know, so its data was \
+            let text = "this node does not vote any more: its key signed a vote that its journal does not know, so its data was \
              lost or is an older copy, or another node runs with the same keys. It follows as an observer does. The \
              way back: make new keys with 'markstein-node keys new' and have the other authorities put them in place \
-             of these"
+             of these";
+            (Mute::Forgot, text)
         } else {
-            "this node follows and does not vote yet: after a start it first asks the others what it said before, and \
-             after a repair it first gets back to where it was"
-        }))
+            let text = "this node follows and does not vote yet: after a start it first asks the others what it said before, and \
+             after a repair it first gets back to where it was";
+            (Mute::NotYet, text)
+        };
+        Some(Condition::said(Kind::Mute(why), text))
     }
 
     fn clocks(&self) -> Option<Condition> {
         let Clocks { own, others, heard } = clocks(&self.network, SKEW_SAID_MS);
         if let Some(ms) = own {
             let (by, how) = (exact(ms), if ms > 0 { "ahead of" } else { "behind" });
-            return Some(Condition::said(format!(
+            let text = format!(
                 "this node's clock is {by} {how} those of most of {heard} others: set it right (NTP)"
-            )));
+            );
+            return Some(Condition::said(Kind::OwnClock { ms, heard }, text));
         }
         let (number, ms) = others.iter().rev().max_by_key(|(_, ms)| ms.unsigned_abs())?;
         let (id, by, how) = (self.ids[*number], exact(*ms), if *ms > 0 { "ahead of" } else { "behind" });
@@ -153,18 +195,20 @@ impl<'a> Standing<'a> {
             0 => String::new(),
             more => format!(", and {more} more are off"),
         };
-        Some(Condition::said(format!(
-            "the clock of {id} is {by} {how} this node's{more}: one of them must be set right (NTP)"
-        )))
+        let text =
+            format!("the clock of {id} is {by} {how} this node's{more}: one of them must be set right (NTP)");
+        let kind = Kind::Clock { authority: *number, ms: *ms, more: others.len() - 1 };
+        Some(Condition::said(kind, text))
     }
 
     fn caught(&self) -> Option<Condition> {
         let (view, number) = self.caught?;
         let id = self.ids.get(number as usize)?;
-        Some(Condition::said(format!(
+        let text = format!(
             "{id} contradicted itself in view {view}: it signed two votes of which no honest node signs both. This node \
              keeps them as evidence; tell the other operators"
-        )))
+        );
+        Some(Condition::said(Kind::Contradiction { authority: number as usize, view }, text))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use markstein_proto::{BatchId, Hash, LeafIndex};
+use markstein_proto::{BatchId, Hash, LeafIndex, LogSize};
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, mpsc},
@@ -15,14 +15,15 @@ use super::{
     bounds::busy,
     error,
     schema::{
-        GetBatchReceiptsRequest, GetReceiptRequest, GetReceiptResponse, LookupRequest, LookupResponse,
-        get_receipt_request::Record, verification_server::Verification,
+        GetBatchReceiptsRequest, GetCoseReceiptRequest, GetCoseReceiptResponse, GetReceiptRequest,
+        GetReceiptResponse, LookupRequest, LookupResponse, get_receipt_request::Record,
+        verification_server::Verification,
     },
     storage_status,
 };
 use crate::{
     finality::Snapshot,
-    ledger::{ReceiptFailure, batch_receipts, receipt, record_of_batch},
+    ledger::{ReceiptFailure, batch_receipts, cose_receipt, receipt_cached, record_of_batch},
     storage::{Read, tables::PublicCommitments},
 };
 
@@ -58,7 +59,7 @@ impl Verification for VerificationService {
         request: Request<GetReceiptRequest>,
     ) -> Result<Response<GetReceiptResponse>, Status> {
         let record = request.into_inner().record.ok_or_else(|| error::invalid("say which record"))?;
-        let context = self.context.clone();
+        let (context, paths) = (self.context.clone(), Arc::clone(&self.context.paths));
         let json = context
             .bounds
             .read(&context.finality, move |Snapshot { view, checkpoint, .. }| {
@@ -67,7 +68,8 @@ impl Verification for VerificationService {
                     Record::OfBatch(of) => record_of_batch(view, &batch_id(&of.batch_id)?, of.position)
                         .map_err(|e| error::lookup(&e))?,
                 };
-                let receipt = receipt(view, checkpoint.as_deref(), index).map_err(|e| error::receipt(&e))?;
+                let receipt = receipt_cached(view, checkpoint.as_deref(), index, &paths);
+                let receipt = receipt.map_err(|e| error::receipt(&e))?;
                 Ok(receipt.to_json())
             })
             .await?;
@@ -94,6 +96,26 @@ impl Verification for VerificationService {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn get_cose_receipt(
+        &self,
+        request: Request<GetCoseReceiptRequest>,
+    ) -> Result<Response<GetCoseReceiptResponse>, Status> {
+        let GetCoseReceiptRequest { index, size } = request.into_inner();
+        let Context { bounds, finality, clock, root_signer, .. } = &self.context;
+        let signer = root_signer.clone().ok_or_else(|| {
+            error::ask_an_authority("this node is an observer and signs nothing: ask an authority's node")
+        })?;
+        let (index, size, now) = (LeafIndex(index), size.map(LogSize), clock.now());
+        let receipt = bounds
+            .read(finality, move |snapshot| {
+                cose_receipt(&snapshot.view, snapshot.checkpoint.as_deref(), index, size, &signer, now)
+                    .map_err(|e| error::cose(&e))
+            })
+            .await?;
+        self.context.metrics.receipts(1);
+        Ok(Response::new(GetCoseReceiptResponse { receipt: receipt.encode() }))
     }
 
     async fn lookup(&self, request: Request<LookupRequest>) -> Result<Response<LookupResponse>, Status> {

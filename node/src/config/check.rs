@@ -9,12 +9,18 @@ use tracing_subscriber::EnvFilter;
 
 use super::error::{ConfigError, value};
 use super::raw::{DEFAULTS, RawApi, RawConfig, RawLog, RawOperator, RawPool, RawTls};
-use super::{ApiConfig, ListenerConfig, LogConfig, NodeConfig, PoolConfig, Role, TlsFiles, network};
+use super::{
+    ApiConfig, ListenerConfig, LogConfig, NodeConfig, OperatorConfig, Pages, PoolConfig, Role, TlsFiles,
+    network,
+};
 
 /// Longest time a stop may be given.
 const SHUTDOWN_DEADLINE_MAX_S: u64 = 3600;
 /// Most connections a listener may be allowed; more files are hardly ever to be had.
 const CONNECTIONS_MAX: usize = 100_000;
+
+/// Longest name of a host (RFC 1035).
+const HOST_NAME_MAX: usize = 253;
 
 /// Checks the entries of one file.
 pub(super) struct Checker<'a> {
@@ -114,17 +120,34 @@ impl<'a> Checker<'a> {
         };
         let listeners =
             raw.listen.iter().map(|text| self.listener(&section, text)).collect::<Result<_, _>>()?;
-        Ok(ApiConfig { listeners, connections_max: raw.connections_max, address_file })
+        let pages = Pages { citizens: raw.page, network: raw.network_page };
+        Ok(ApiConfig { listeners, connections_max: raw.connections_max, pages, address_file })
     }
 
-    fn operator(&self, raw: RawOperator) -> Result<ListenerConfig, ConfigError> {
+    fn operator(&self, raw: RawOperator) -> Result<OperatorConfig, ConfigError> {
         let section = Section {
             name: "operator",
             place: "[operator] listen",
             tls: self.tls("[operator] tls", raw.tls)?,
             insecure: raw.insecure,
         };
-        self.listener(&section, &raw.listen)
+        let hosts = raw.hosts.into_iter().map(|name| self.host("[operator] hosts", name));
+        Ok(OperatorConfig {
+            hosts: hosts.collect::<Result<_, _>>()?,
+            listener: self.listener(&section, &raw.listen)?,
+        })
+    }
+
+    /// The name of a host, in lower case.
+    fn host(&self, place: &'static str, name: String) -> Result<String, ConfigError> {
+        let is_label = |label: &str| {
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        };
+        if name.len() > HOST_NAME_MAX || !name.split('.').all(is_label) {
+            let rule = "write a name without scheme and port, like \"ledger.example\"";
+            return Err(self.value(place, format!("{name:?} is no name of a host; {rule}")));
+        }
+        Ok(name.to_ascii_lowercase())
     }
 
     fn tls(&self, place: &'static str, raw: Option<RawTls>) -> Result<Option<TlsFiles>, ConfigError> {
@@ -234,7 +257,7 @@ impl<'a> Checker<'a> {
     }
 
     fn listeners_apart(&self, config: &NodeConfig) -> Result<(), ConfigError> {
-        let api = config.api.listeners.iter().chain([&config.operator]);
+        let api = config.api.listeners.iter().chain([&config.operator.listener]);
         let network = config.network.listen.iter().map(|address| (network::LISTEN, *address));
         let all: Vec<_> = api.map(|listener| (listener.place, listener.address)).chain(network).collect();
         for (position, (place, address)) in all.iter().enumerate() {

@@ -44,7 +44,7 @@ pub struct NodeConfig {
     /// The public port.
     pub api: ApiConfig,
     /// The operators' port: metrics, peers, administration.
-    pub operator: ListenerConfig,
+    pub operator: OperatorConfig,
     /// The other nodes.
     pub network: NetworkConfig,
     /// Bounds of the pool.
@@ -92,8 +92,28 @@ pub struct ApiConfig {
     pub listeners: Vec<ListenerConfig>,
     /// Most connections open at once on each listener; further ones are closed at once.
     pub connections_max: usize,
+    /// Which pages it serves.
+    pub pages: Pages,
     /// Where to write the addresses once they are bound.
     pub address_file: Option<PathBuf>,
+}
+
+/// The operators' listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorConfig {
+    /// Where it listens.
+    pub listener: ListenerConfig,
+    /// Names by which it may be asked beside IP addresses and `localhost`, in lower case.
+    pub hosts: Vec<String>,
+}
+
+/// Which pages the public listeners serve. Operators have the overview on theirs in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pages {
+    /// The page at `/`, on which citizens check documents.
+    pub citizens: bool,
+    /// The overview at `/network`.
+    pub network: bool,
 }
 
 /// One listener. Without TLS only on loopback or where the operator wrote `insecure = true`.

@@ -58,6 +58,8 @@ pub(super) struct RawApi {
     pub(super) tls: Option<RawTls>,
     pub(super) insecure: bool,
     pub(super) connections_max: usize,
+    pub(super) page: bool,
+    pub(super) network_page: bool,
     pub(super) address_file: Option<String>,
 }
 
@@ -67,6 +69,7 @@ pub(super) struct RawOperator {
     pub(super) listen: String,
     pub(super) tls: Option<RawTls>,
     pub(super) insecure: bool,
+    pub(super) hosts: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -127,6 +130,8 @@ impl Default for RawApi {
             tls: None,
             insecure: false,
             connections_max: DEFAULTS.connections_max,
+            page: true,
+            network_page: true,
             address_file: None,
         }
     }
@@ -134,7 +139,7 @@ impl Default for RawApi {
 
 impl Default for RawOperator {
     fn default() -> Self {
-        Self { listen: DEFAULTS.operator_listen.into(), tls: None, insecure: false }
+        Self { listen: DEFAULTS.operator_listen.into(), tls: None, insecure: false, hosts: Vec::new() }
     }
 }
 

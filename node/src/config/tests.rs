@@ -64,7 +64,8 @@ fn the_least_gets_the_defaults_and_paths_are_relative_to_the_file() {
     assert_eq!(config.data_dir, Path::new("/etc/markstein/data"));
     assert_eq!(config.keys_dir, Path::new("/k"));
     assert_eq!(config.api.listeners[0].address, "127.0.0.1:4600".parse().unwrap());
-    assert_eq!(config.operator.address, "127.0.0.1:4601".parse().unwrap());
+    assert_eq!(config.operator.listener.address, "127.0.0.1:4601".parse().unwrap());
+    assert_eq!(config.api.pages, Pages { citizens: true, network: true });
     assert_eq!(config.pool.bytes_max, 256 * 1024 * 1024);
     assert_eq!(config.log, LogConfig { format: LogFormat::Text, level: "info".into() });
     assert_eq!(config.shutdown_deadline, Duration::from_secs(30));
@@ -74,8 +75,8 @@ fn the_least_gets_the_defaults_and_paths_are_relative_to_the_file() {
 fn everything_can_be_written() {
     let config = parse(
         "[api]\nlisten = [\"0.0.0.0:443\", \"[::]:443\"]\ntls = { certificate = \"c.pem\", key = \"k.pem\" }\n\
-         connections_max = 5\naddress_file = \"a.json\"\n\
-         [operator]\nlisten = \"10.0.0.1:9\"\ninsecure = true\n\
+         connections_max = 5\npage = false\nnetwork_page = false\naddress_file = \"a.json\"\n\
+         [operator]\nlisten = \"10.0.0.1:9\"\ninsecure = true\nhosts = [\"Ops.example\", \"prometheus\"]\n\
          [pool]\nbytes_max = 4194304\nbytes_per_issuer_max = 2097152\nbatches_per_issuer_max = 3\n\
          [log]\nformat = \"json\"\nlevel = \"warn,markstein_node=debug\"\n\
          [shutdown]\ndeadline_s = 5\n",
@@ -83,7 +84,9 @@ fn everything_can_be_written() {
     .unwrap();
     let tls = config.api.listeners[1].tls.as_ref().unwrap();
     assert_eq!(tls.certificate, Path::new("/etc/markstein/c.pem"));
-    assert_eq!(config.operator.tls, None);
+    assert_eq!(config.operator.listener.tls, None);
+    assert_eq!(config.operator.hosts, ["ops.example", "prometheus"]);
+    assert_eq!(config.api.pages, Pages { citizens: false, network: false });
     assert_eq!(config.pool.batches_per_issuer_max, 3);
     assert_eq!(config.log.format, LogFormat::Json);
 }
@@ -137,6 +140,20 @@ fn values_that_cannot_be_say_what_can() {
     assert!(message.contains("must not lie within data_dir"), "{message}");
     let slug = LEAST.replace("a.example", "A Town");
     assert!(NodeConfig::parse(&slug, Path::new("n.toml")).unwrap_err().to_string().contains("authority"));
+}
+
+#[test]
+fn names_of_the_operators_listener_are_names_alone() {
+    assert!(parse("").unwrap().operator.hosts.is_empty());
+    for wrong in
+        ["", "http://ops.example", "ops.example:4601", "*.example", "a..b", "[::1]", &"a".repeat(254)]
+    {
+        let message = parse(&format!("[operator]\nhosts = [{wrong:?}]\n")).unwrap_err().to_string();
+        assert!(
+            message.contains("[operator] hosts") && message.contains("without scheme and port"),
+            "{message}"
+        );
+    }
 }
 
 #[test]

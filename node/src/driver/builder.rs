@@ -7,7 +7,10 @@ use markstein_proto::{BATCH_AGE_MAX_MS, Batch, BatchId, Hash, TimeMs, View};
 
 use super::{Driver, DriverError};
 use crate::{
-    ledger::{BLOCK_BATCHES_MAX, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, State, Turn, check_batch, execute},
+    ledger::{
+        BLOCK_BATCHES_MAX, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, ExecutedBlock, State, Statuses, Turn,
+        check_batch, check_next, execute,
+    },
     refusal::RefusedReason,
     storage::{
         Durability, Writes,
@@ -18,16 +21,35 @@ use crate::{
 /// How far the newest block and its as-of time may be ahead of this clock before no block is built on it.
 pub const CLOCK_SKEW_MAX_MS: u64 = 5_000;
 
+/// Rounds in which pooled changes of a status are looked at after others became final.
+const STATUS_ROUNDS: u8 = 2;
+
 /// What the builder remembers of pooled batches: those that could not go into a block when one was built last. They are
 /// tried again each second, and hold up nobody in between.
 #[derive(Debug, Default)]
 pub(super) struct Builder {
     set_aside: BTreeSet<BatchId>,
+    /// Rounds since a block changed a status that became final, or since the start.
+    unchanged_rounds: u8,
 }
 
 impl Builder {
     pub(super) fn look_again(&mut self) {
         self.set_aside.clear();
+    }
+
+    /// A block became final.
+    pub(super) fn finalized(&mut self, block: &ExecutedBlock) {
+        if !block.steps.is_empty() {
+            self.unchanged_rounds = 0;
+        }
+    }
+
+    /// Whether pooled changes of a status have to be looked at: some time after others became final, so that what was
+    /// let in just before is not missed.
+    fn is_status_new(&mut self) -> bool {
+        self.unchanged_rounds = self.unchanged_rounds.saturating_add(1);
+        self.unchanged_rounds <= STATUS_ROUNDS
     }
 
     /// How many are set aside.
@@ -76,7 +98,7 @@ impl Driver {
         }
         let time = TimeMs(clock.max(earliest));
         let (mut good, mut refused, mut waits) = (Vec::new(), Vec::new(), false);
-        let (mut bytes, mut records) = (0, 0);
+        let (mut bytes, mut records, mut statuses) = (0, 0, Statuses::default());
         for pending in self.pool.pending().into_iter().filter(|_| batches) {
             let full = bytes + pending.bytes > BLOCK_BYTES_MAX
                 || records + pending.records > BLOCK_RECORDS_MAX
@@ -88,8 +110,8 @@ impl Driver {
                 continue;
             }
             let Some(batch) = self.pool.batch(&self.db, &pending.id)? else { continue };
-            match check_batch(&branch, &self.rules, &batch, time)? {
-                Ok(()) => {
+            match check_next(&branch, &self.rules, &mut statuses, &batch, time)? {
+                Ok(_) => {
                     (bytes, records) = (bytes + pending.bytes, records + pending.records);
                     good.push(batch);
                 }
@@ -116,12 +138,14 @@ impl Driver {
     }
 
     /// Decides `refused` for batches that no later block can hold: the newest final block is younger than they may be,
-    /// and time only goes on. This is a fact about the final ledger, so every node comes to it.
-    pub(super) fn refuse_expired(&mut self) -> Result<(), DriverError> {
+    /// and time only goes on, or a status that they change is for good. This is a fact about the final ledger, so every node comes to it.
+    pub(super) fn refuse_hopeless(&mut self) -> Result<(), DriverError> {
         let time = self.state.tip().time;
+        let is_status_new = self.builder.is_status_new();
         let mut refused = Vec::new();
         for pending in self.pool.pending() {
             let suspect = self.builder.set_aside.contains(&pending.id)
+                || (is_status_new && pending.changes_status)
                 || time.0.saturating_sub(pending.created_at.0) > BATCH_AGE_MAX_MS;
             if suspect
                 && let Some(batch) = self.pool.batch(&self.db, &pending.id)?

@@ -1,17 +1,14 @@
 //! Cosigning after finality, and the lines of the others.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use markstein_proto::{LogSize, View};
+use markstein_proto::{Hash, LogSize, View};
 
 use super::{Audience, Driver, DriverError};
 use crate::{
     ledger::{
-        Cosigner, CountedCheckpoint, ExecutedBlock, KeptLines, LineRules, LinesError, State, TreeHead,
-        counted_checkpoint, counted_checkpoint_of, head_at, stored_lines, take_lines,
+        Cosigner, CountedCheckpoint, ExecutedBlock, KeptLines, LineKeys, LineRules, LinesError, State,
+        TreeHead, counted_checkpoint, head_at, newer_checkpoint_of, stored_lines, take_lines,
     },
     messages::{CosignatureLines, Message},
     peer::{Misbehaviour, Peer},
@@ -19,7 +16,7 @@ use crate::{
     verified::Verified,
 };
 
-/// Newest final tree heads that lines of others are verified against.
+/// Final tree heads that are kept, to verify lines of others against.
 const HEADS_MAX: usize = 256;
 /// Lines that are ahead of this node, for each peer and authority.
 const EARLY_MAX: usize = 16;
@@ -30,12 +27,13 @@ pub(super) struct Checkpoints {
     cosigner: Option<Cosigner>,
     /// After a restart nothing is cosigned until this node's own finalize votes are decided.
     from: Option<View>,
-    /// Newest final tree heads, ascending.
-    heads: VecDeque<TreeHead>,
+    /// Final tree heads, by size: the newest, and those that were read because lines on them came.
+    heads: BTreeMap<LogSize, Hash>,
     /// Lines on checkpoints that this node has not reached, by who brought them: nobody replaces what another says.
     early: BTreeMap<(Peer, u32, LogSize), CosignatureLines>,
     /// Lines that are stored.
     kept: KeptLines,
+    keys: LineKeys,
     verified: Verified,
     /// The newest checkpoint that a quorum cosigned.
     counted: Option<LogSize>,
@@ -49,16 +47,17 @@ impl Checkpoints {
     pub(super) fn new(
         cosigner: Option<Cosigner>,
         kept: KeptLines,
-        verified: Verified,
+        (keys, verified): (LineKeys, Verified),
         from: Option<View>,
         recosign: u64,
     ) -> Self {
         Self {
             kept,
+            keys,
             verified,
             cosigner,
             from,
-            heads: VecDeque::new(),
+            heads: BTreeMap::new(),
             early: BTreeMap::new(),
             counted: None,
             as_of_s: 0,
@@ -87,12 +86,15 @@ impl Checkpoints {
         self.cosigned
     }
 
+    /// Size and as-of time of the newest checkpoint with a quorum; zeros before the first.
+    fn newest(&self) -> (LogSize, u64) {
+        (self.counted.unwrap_or(LogSize(0)), self.as_of_s)
+    }
+
     fn add_head(&mut self, head: TreeHead) {
-        if self.heads.back().is_none_or(|last| last.size < head.size) {
-            self.heads.push_back(head);
-        }
+        self.heads.insert(head.size, head.root);
         if self.heads.len() > HEADS_MAX {
-            self.heads.pop_front();
+            self.heads.pop_first();
         }
     }
 }
@@ -138,7 +140,7 @@ impl Driver {
         self.checkpoints.cosigned = head.size;
         let lines = CosignatureLines { size: head.size, authority, lines };
         self.outbox.broadcast(Audience::All, Message::Cosignature(lines));
-        self.count_checkpoint_of(head.size)
+        self.count_checkpoint_of(head)
     }
 
     /// Cosigns again when it is time.
@@ -171,12 +173,13 @@ impl Driver {
             step_s: self.checkpoints.recosign / 2000,
             verified: &self.checkpoints.verified,
         };
-        match take_lines(&self.db, &self.set, &self.origin, head, lines.authority, &lines.lines, at) {
+        let keys = &self.checkpoints.keys;
+        match take_lines(&self.db, keys, head, lines.authority, &lines.lines, at) {
             Ok(Some(writes)) => {
                 self.db.commit(writes, Durability::Unsynced)?;
                 self.checkpoints.kept.add(lines.size, lines.authority);
                 self.peers.cosigned(lines.authority, lines.size);
-                self.count_checkpoint_of(lines.size)
+                self.count_checkpoint_of(head)
             }
             Ok(None) => Ok(()),
             Err(LinesError::Storage(error)) => Err(error.into()),
@@ -195,8 +198,12 @@ impl Driver {
 
     /// The tree head of a final block that ends there, if one does.
     fn head(&mut self, size: LogSize) -> Result<Option<TreeHead>, DriverError> {
-        let known = self.checkpoints.heads.iter().rev().find(|head| head.size == size).copied();
-        Ok(if known.is_some() { known } else { head_at(&self.db, size)? })
+        if let Some(root) = self.checkpoints.heads.get(&size).copied() {
+            return Ok(Some(TreeHead { size, root }));
+        }
+        let read = head_at(&self.db, size)?;
+        read.into_iter().for_each(|head| self.checkpoints.add_head(head));
+        Ok(read)
     }
 
     fn keep_early(&mut self, from: Peer, lines: CosignatureLines) {
@@ -225,18 +232,16 @@ impl Driver {
         counted.map_or(Ok(()), |counted| self.publish_checkpoint(counted))
     }
 
-    /// The same after a line on a log of this size was stored: no other can have come to count by it.
-    fn count_checkpoint_of(&mut self, size: LogSize) -> Result<(), DriverError> {
-        let counted =
-            counted_checkpoint_of(&self.db, &self.state, &self.origin, size, &self.checkpoints.verified)?;
+    /// The same after a line on a log with this head was stored: no other can have come to count by it.
+    fn count_checkpoint_of(&mut self, head: TreeHead) -> Result<(), DriverError> {
+        let Checkpoints { keys, verified, .. } = &self.checkpoints;
+        let counted = newer_checkpoint_of(&self.db, keys, head, self.checkpoints.newest(), verified)?;
         counted.map_or(Ok(()), |counted| self.publish_checkpoint(counted))
     }
 
     /// Publishes a checkpoint, if it is newer, and removes what it makes superfluous.
     fn publish_checkpoint(&mut self, counted: CountedCheckpoint) -> Result<(), DriverError> {
-        let newer = (counted.size, counted.as_of_s)
-            > (self.checkpoints.counted.unwrap_or(LogSize(0)), self.checkpoints.as_of_s);
-        if newer {
+        if (counted.size, counted.as_of_s) > self.checkpoints.newest() {
             if self.checkpoints.counted != Some(counted.size) {
                 let mut writes = Writes::new();
                 self.checkpoints.kept.prune(counted.size, &mut writes);

@@ -1,11 +1,12 @@
 //! What happens when blocks become final, live or in catch-up.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use markstein_proto::{BatchId, Hash, Height, consensus::CheckedCertificate};
+use markstein_proto::{BatchId, Hash, Height, TimeMs, consensus::CheckedCertificate};
 
 use super::{Driver, DriverError};
 use crate::{
+    activity::Seen,
     ledger::{ExecutedBlock, State, finalize},
     storage::{Durability, Read, StorageError, Writes, tables::Finalizations},
 };
@@ -40,6 +41,7 @@ impl Driver {
         }
         let writes = self.closing_writes(last, certificate)?;
         self.store(last, writes, durability)?;
+        chain.iter().for_each(|block| self.note(block, Some(self.now.clock)));
         self.after_finality(certificate);
         self.cosign_live(&chain)?;
         self.pool_due = true;
@@ -79,6 +81,7 @@ impl Driver {
         self.db.commit(writes, durability)?;
         removal.finish();
         ids.iter().for_each(|id| self.builder.forget(id));
+        self.builder.finalized(block);
         self.state = next.clone();
         self.publisher.publish(next);
         self.tell_metrics(block);
@@ -95,10 +98,18 @@ impl Driver {
         }
     }
 
+    /// Keeps what people are shown of a final block; `live` is the time where this node saw it become final.
+    pub(super) fn note(&self, block: &ExecutedBlock, live: Option<TimeMs>) {
+        let seen = Seen::of(&block.header, &block.batches, live);
+        if let Some(took) = seen.took() {
+            self.metrics.live(took);
+        }
+        self.view.activity().add(seen);
+    }
+
     fn tell_metrics(&self, block: &ExecutedBlock) {
         let records = block.batches.iter().map(|(_, batch)| batch.records().len()).sum();
-        let took = Duration::from_millis(self.now.clock.0.saturating_sub(block.header.time.0));
-        self.metrics.block(&block.header, block.batches.len(), records, took);
+        self.metrics.block(&block.header, block.batches.len(), records);
         let Height(height) = block.header.height;
         tracing::info!(
             height, view = %block.header.view, batches = block.batches.len(), records,

@@ -50,7 +50,9 @@ use mutant::Mutant;
 use crate::{
     diagnosis::Watch,
     finality::Publisher,
-    ledger::{Cosigner, CosignerError, ExecuteError, ExecutedBlock, FinalState, KeptLines, Rules, State},
+    ledger::{
+        Cosigner, CosignerError, ExecuteError, ExecutedBlock, FinalState, KeptLines, LineKeys, Rules, State,
+    },
     metrics::Metrics,
     network_view::NetworkView,
     peer::Peer,
@@ -250,7 +252,7 @@ impl Driver {
             checkpoints: checkpoints::Checkpoints::new(
                 cosigner.filter(|_| !forgot),
                 KeptLines::load(&db)?,
-                parts.rules.verified().another(),
+                (LineKeys::new(&set, &parts.origin), parts.rules.verified().another()),
                 journal.last_finalize().filter(|_| !undecided),
                 parts.recosign,
             ),
@@ -378,7 +380,7 @@ impl Driver {
     fn round(&mut self) -> Result<(), DriverError> {
         self.say_heartbeat();
         self.say_pooled();
-        self.refuse_expired()?;
+        self.refuse_hopeless()?;
         self.builder.look_again();
         self.tell_pool()?;
         self.ask_memory();
@@ -402,7 +404,8 @@ impl Driver {
             }
             Checked::Vote(vote) => {
                 self.has_voted(peer, &vote.subject());
-                if self.peers.is_far_ahead(peer, vote.subject().view, self.engine.view()) {
+                let is_far = self.peers.is_far_ahead(peer, vote.subject().view, self.engine.view());
+                if is_far && !self.breaks(Mutant::FarViews) {
                     let detail = format!("a vote for view {}", vote.subject().view);
                     self.outbox.misbehaved(peer, crate::peer::Misbehaviour::new("far_future", detail));
                     return self.input(Input::Heard(from));

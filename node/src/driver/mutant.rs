@@ -37,6 +37,17 @@ pub enum Mutant {
     AnyHeader,
     /// A block may be dated before its parent.
     BeforeParent,
+    /// Votes and proposals of views however far ahead are passed on and kept.
+    FarViews,
+    /// What is signed does not bind the ledger. As with [`Mutant::AnySignature`], whoever makes the inspector and the keys
+    /// sees to it, and to the next three.
+    AnyLedger,
+    /// Nor the epoch.
+    AnyEpoch,
+    /// Nor the view.
+    AnyView,
+    /// Nor the kind of the vote.
+    AnyKind,
     /// Signatures of peers are not looked at: whoever makes the driver's [`super::Inspector`] sees to it.
     AnySignature,
 }
@@ -69,6 +80,7 @@ pub(super) fn engine(
 ) -> markstein_consensus::Engine {
     let rule = match mutant {
         Mutant::Engine(rule) => rule,
+        Mutant::FarViews => markstein_consensus::Mutant::FarViews,
         _ => markstein_consensus::Mutant::None,
     };
     markstein_consensus::Engine::with_mutant(setup, facts, now, rule)

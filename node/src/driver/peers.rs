@@ -11,6 +11,7 @@ use crate::{
     messages::{Heartbeat, Message, POOLED_MAX},
     network_view::{AuthorityView, Snapshot},
     peer::{Misbehaviour, Peer},
+    release::Release,
 };
 
 /// Views ahead of everybody that no honest vote is: more than a node goes through between two heartbeats.
@@ -147,6 +148,7 @@ impl Peers {
                     clock_skew_ms: 0,
                     heard_ms_ago: Some(0),
                     cosigned: self.cosigned[number as usize],
+                    release: Some(Release::OWN),
                 };
             }
             let known = self.known.get(&Peer::Authority(number)).cloned().unwrap_or_default();
@@ -160,6 +162,7 @@ impl Peers {
                 clock_skew_ms: known.skew_ms,
                 heard_ms_ago: known.heard.map(|at| now.tick.saturating_sub(at)),
                 cosigned: self.cosigned[number as usize].max(beat.cosigned),
+                release: beat.release,
             }
         });
         authorities.collect()
@@ -231,6 +234,7 @@ impl Driver {
             cosigned: self.checkpoints.cosigned(),
             voting: self.engine.is_voting(),
             run: self.peers.run,
+            release: Some(Release::OWN),
         }
     }
 

@@ -94,7 +94,7 @@ fn batch(db: &Db, id: &BatchId, head: Option<&Hash>) -> Result<Option<Vec<u8>>, 
     }
     let Some(bytes) = db.get::<Batches>(&id.0)? else { return Ok(None) };
     let Some(head) = head else { return Ok(Some(bytes)) };
-    let (leaf, _) = Batch::split(bytes.clone())
+    let leaves = Batch::split(bytes.clone())
         .map_err(|e| StorageError::corrupt("batches", format!("batch {id} is damaged: {e}")))?;
-    Ok((log::leaf_hash(&leaf) == *head).then_some(bytes))
+    Ok((log::leaf_hash(leaves.head()) == *head).then_some(bytes))
 }

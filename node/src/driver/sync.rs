@@ -391,6 +391,7 @@ impl Driver {
         };
         let Some(certificate) = certificate else {
             self.store(&block, Writes::new(), Durability::Unsynced)?;
+            self.note(&block, None);
             self.say_progress();
             self.ask_bodies();
             return Ok(());
@@ -399,6 +400,7 @@ impl Driver {
         self.sync.stage = Stage::Idle;
         let writes = self.closing_writes(&block, &certificate)?;
         self.store(&block, writes, Durability::Synced)?;
+        self.note(&block, None);
         self.after_finality(&certificate);
         self.input(Input::Synced(final_block(&self.state), Box::new(certificate)))?;
         if self.sync.target <= self.engine.last_final().view {

@@ -12,19 +12,20 @@ use markstein_proto::{
         Frontier, leaf_hash,
         tile::{FULL_WIDTH, TileNodes},
     },
-    status::status_root,
+    status::{Chunk, Status, StatusReader, StatusStep, chunk_of, status_root},
 };
 
 use super::{
     StoredTiles,
     execute::Appended,
+    finalize::author_of,
     state::{Stored, grant_at},
 };
 use crate::storage::{
     Read, StorageError,
     tables::{
-        BatchAt, Batches, Finalizations, Headers, Heights, Outcome, Outcomes, PublicCommitments, Registry,
-        Tiles,
+        BatchAt, BatchAuthors, Batches, Finalizations, Headers, Heights, Outcome, Outcomes,
+        PublicCommitments, Registry, StatusHistory, StatusSteps, Tiles,
     },
 };
 
@@ -193,7 +194,13 @@ impl<'a, R: Read> Walk<'a, R> {
         if self.read.get::<Outcomes>(id)? != Some(Outcome::Final { height, head_index: at }) {
             return Err(damaged("outcomes", "is in this block, and its outcome does not say so"));
         }
+        if self.read.get::<BatchAuthors>(&at)? != author_of(&batch) {
+            return Err(damaged("batch_authors", "is in this block, and its author is not listed so"));
+        }
         for (index, leaf) in (at.0 + 1..).map(LeafIndex).zip(batch.records()) {
+            if let Some(step) = leaf.record.status_step() {
+                check_step(self.read, height, index, step)?;
+            }
             if let Record::Anchor(anchor) = &leaf.record
                 && anchor.public
                 && !self.read.contains::<PublicCommitments>(&(anchor.commitment.0, index))?
@@ -224,6 +231,43 @@ impl<'a, R: Read> Walk<'a, R> {
     }
 }
 
+/// A record that changes a status is found by its target, and follows from the change of it before; what comes after it
+/// follows from it, and after the last one it is the status in the tree.
+fn check_step<R: Read>(
+    read: &R,
+    height: Height,
+    at: LeafIndex,
+    step: StatusStep,
+) -> Result<(), StorageError> {
+    let damaged = |table, what: &str| {
+        StorageError::corrupt(table, format!("block {height}: the change at leaf {at} {what}"))
+    };
+    let target = step.target();
+    if read.get::<StatusSteps>(&at)? != Some(target) {
+        return Err(damaged("status_steps", "is missing"));
+    }
+    let before =
+        read.get::<StatusHistory>(&(target, at))?.ok_or_else(|| damaged("status_history", "is missing"))?;
+    let after = step
+        .applied_to(before)
+        .map_err(|why| damaged("status_history", &format!("does not follow from what was before: {why}")))?;
+    let earlier = read.range_reverse::<StatusHistory>((target, LeafIndex(0))..(target, at)).next();
+    if earlier.transpose()?.is_none() && before != Status::Valid {
+        return Err(damaged("status_history", "is the first of its record, which was not valid before"));
+    }
+    let later = read.range::<StatusHistory>((target, at.next())..=(target, LeafIndex(u64::MAX))).next();
+    let (chunk, position) = chunk_of(target.0);
+    let next = match later.transpose()? {
+        Some((_, next)) => next,
+        None => Stored(read).chunk(chunk)?.unwrap_or(Chunk::ZERO).get(position),
+    };
+    if next == after {
+        Ok(())
+    } else {
+        Err(damaged("status_history", &format!("leads to {after}, and after it stands {next}")))
+    }
+}
+
 /// Tables that grow with the log end where the newest block does, and its status root is that of the status tree.
 fn check_ends<R: Read>(read: &R, tip: &Header, size: LogSize) -> Result<(), StorageError> {
     let beyond = |table| {
@@ -234,6 +278,12 @@ fn check_ends<R: Read>(read: &R, tip: &Header, size: LogSize) -> Result<(), Stor
     }
     if read.last::<BatchAt>()?.is_none_or(|(index, _)| index >= tip.index()) {
         return Err(beyond("batch_at"));
+    }
+    if read.last::<BatchAuthors>()?.is_some_and(|(index, _)| index >= tip.index()) {
+        return Err(beyond("batch_authors"));
+    }
+    if read.last::<StatusSteps>()?.is_some_and(|(index, _)| index >= tip.index()) {
+        return Err(beyond("status_steps"));
     }
     let last = read.last_at_or_below::<Tiles>(&(0, u64::MAX))?;
     let hashes =

@@ -7,12 +7,12 @@
 use std::{collections::HashSet, sync::Arc};
 
 use markstein_proto::{
-    AuthoritySet, BatchId, Hash, IssuerGrant, IssuerId, LeafIndex, Record,
+    AuthoritySet, Batch, BatchId, Hash, IssuerGrant, IssuerId, LeafIndex, Record,
     log::Frontier,
     status::{Chunk, StatusReader},
 };
 
-use super::{ExecutedBlock, FinalState, State, Tip};
+use super::{ExecutedBlock, FinalState, State, Tip, execute::issuer_of};
 use crate::storage::StorageError;
 
 /// A state that may become final: a final state and executed blocks on it, each on the one before. A clone is cheap.
@@ -96,6 +96,13 @@ impl State for Branch {
         }
     }
 
+    fn anchored_by(&self, index: LeafIndex) -> Result<Option<IssuerId>, StorageError> {
+        match self.newest_first().find(|layer| layer.block.header.first_index <= index) {
+            Some(layer) => Ok(anchored_in(&layer.block, index)),
+            None => self.base.anchored_by(index),
+        }
+    }
+
     fn contains(&self, batch: &BatchId) -> Result<bool, StorageError> {
         if self.newest_first().any(|layer| layer.batches.contains(batch)) {
             return Ok(true);
@@ -104,14 +111,25 @@ impl State for Branch {
     }
 }
 
+/// The record of a block at `index`, and the batch it is in.
+fn record_at(block: &ExecutedBlock, index: LeafIndex) -> Option<(&Batch, &Record)> {
+    let batches_up_to = block.batches.partition_point(|(head, _)| *head < index);
+    let (head, batch) = &block.batches[batches_up_to.checked_sub(1)?];
+    let leaf = batch.records().get((index.0 - head.0 - 1) as usize)?;
+    Some((batch, &leaf.record))
+}
+
+/// Who anchored the document at `index` of this block.
+fn anchored_in(block: &ExecutedBlock, index: LeafIndex) -> Option<IssuerId> {
+    match record_at(block, index)? {
+        (batch, Record::Anchor(_)) => issuer_of(batch).cloned(),
+        _ => None,
+    }
+}
+
 /// The grant that execution of this block found at `index`.
 fn grant_of(block: &ExecutedBlock, index: LeafIndex) -> IssuerGrant {
-    let batches_up_to = block.batches.partition_point(|(head, _)| *head < index);
-    let record = batches_up_to.checked_sub(1).and_then(|number| {
-        let (head, batch) = &block.batches[number];
-        batch.records().get((index.0 - head.0 - 1) as usize)
-    });
-    match record.map(|leaf| &leaf.record) {
+    match record_at(block, index).map(|(_, record)| record) {
         Some(Record::IssuerGrant(grant)) => grant.clone(),
         other => unreachable!("execution lists the places of grants only, and at {index} is {other:?}"),
     }

@@ -6,7 +6,10 @@ use markstein_proto::{
     note::{Checkpoint, CheckpointError, NoteSignature, SignedCheckpoint},
 };
 
-use super::{State, StoredTiles, cosignatures::parse_lines};
+use super::{
+    LineKeys, State, StoredTiles,
+    cosignatures::{parse_lines, time_of},
+};
 use crate::{
     storage::{
         Read, StorageError,
@@ -87,33 +90,37 @@ pub fn counted_checkpoint<R: Read>(
     for entry in read.range_reverse::<Cosignatures>(..=(state.tip().size, u32::MAX)) {
         let ((size, _), bytes) = entry?;
         if size != lines.size
-            && let Some(counted) = std::mem::take(&mut lines).count(read, state, origin, verified)?
+            && let Some(counted) = std::mem::take(&mut lines).count_in(read, state, origin, verified)?
         {
             return Ok(Some(counted));
         }
         lines.add(size, &bytes)?;
     }
-    lines.count(read, state, origin, verified)
+    lines.count_in(read, state, origin, verified)
 }
 
-/// The checkpoint on a log of this size, `None` where no quorum cosigned it.
+/// The checkpoint on a log with this head, if it says more than what counted before, which is given by size and as-of
+/// time; `None` where it does not, or where no quorum cosigned it. Where it does not, no signature is looked at.
 ///
 /// # Errors
 /// The store's.
-pub fn counted_checkpoint_of<R: Read>(
+pub fn newer_checkpoint_of<R: Read>(
     read: &R,
-    state: &dyn State,
-    origin: &str,
-    size: LogSize,
+    keys: &LineKeys,
+    head: TreeHead,
+    before: (LogSize, u64),
     verified: &Verified,
 ) -> Result<Option<CountedCheckpoint>, StorageError> {
     let mut lines = Lines::default();
-    for number in (0..state.authorities().authorities().len() as u32).rev() {
-        if let Some(bytes) = read.get::<Cosignatures>(&(size, number))? {
-            lines.add(size, &bytes)?;
+    for number in (0..keys.cosigners.len() as u32).rev() {
+        if let Some(bytes) = read.get::<Cosignatures>(&(head.size, number))? {
+            lines.add(head.size, &bytes)?;
         }
     }
-    lines.count(read, state, origin, verified)
+    match lines.claimed_as_of_s(keys.quorum)? {
+        Some(as_of_s) if (head.size, as_of_s) > before => lines.count(keys, head, verified),
+        _ => Ok(None),
+    }
 }
 
 /// All lines on one checkpoint, last authority first.
@@ -133,7 +140,15 @@ impl Lines {
         Ok(())
     }
 
-    fn count<R: Read>(
+    /// What they would count as of, if all of them are good: the smallest of a quorum's latest times.
+    fn claimed_as_of_s(&self, quorum: usize) -> Result<Option<u64>, StorageError> {
+        let mut times = self.cosignatures.iter().map(time_of).collect::<Result<Vec<_>, _>>()?;
+        times.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(times.get(quorum - 1).copied())
+    }
+
+    /// Counts them where they may be enough, on the head that the final log had.
+    fn count_in<R: Read>(
         self,
         read: &R,
         state: &dyn State,
@@ -144,16 +159,25 @@ impl Lines {
         if self.cosignatures.len() < set.quorum() {
             return Ok(None); // most often, and no signature need be looked at
         }
-        let damaged = |e: CheckpointError| StorageError::corrupt("cosignatures", e.to_string());
         let head = if self.size == state.tip().size { Some(state.head()) } else { head_at(read, self.size)? };
         let head =
             head.ok_or_else(|| StorageError::corrupt("cosignatures", "one is on a size between two blocks"))?;
-        let checkpoint = head.checkpoint(origin).map_err(damaged)?;
+        self.count(&LineKeys::new(set, origin), head, verified)
+    }
+
+    fn count(
+        self,
+        keys: &LineKeys,
+        head: TreeHead,
+        verified: &Verified,
+    ) -> Result<Option<CountedCheckpoint>, StorageError> {
+        let damaged = |e: CheckpointError| StorageError::corrupt("cosignatures", e.to_string());
+        let checkpoint = head.checkpoint(&keys.origin).map_err(damaged)?;
         let in_order = |lines: Vec<NoteSignature>| lines.into_iter().rev();
         let cosigned =
             SignedCheckpoint::with_signatures(checkpoint, in_order(self.cosignatures)).map_err(damaged)?;
         let verdict: Verdict<'_> = &|key, message, signature| verified.verify(key, message, signature);
-        match cosigned.count_with(&set.cosigners(origin), set.quorum(), verdict) {
+        match cosigned.count_with(&keys.cosigners, keys.quorum, verdict) {
             Ok(count) => {
                 let full = cosigned.merge(in_order(self.log_lines)).map_err(damaged)?;
                 let TreeHead { size, root } = head;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use markstein_proto::{
     AuthoritySet, LogSize, Verdict,
-    note::{CosignatureError, NoteSignature, SignedCheckpoint, verify_cosignature_with},
+    note::{CosignatureError, NoteSignature, SignedCheckpoint, Vkey, verify_cosignature_with},
 };
 
 use super::TreeHead;
@@ -43,6 +43,24 @@ pub enum LinesError {
 /// How far the time of a line may be ahead of this node's clock, in seconds: as far as a verifier takes an as-of time.
 const AHEAD_MAX_S: u64 = 300;
 
+/// The keys that the lines on a log's checkpoints are by. Each is named by a hash, so they are put together once.
+#[derive(Clone, Debug)]
+pub struct LineKeys {
+    pub(super) origin: String,
+    pub(super) cosigners: Vec<Vkey>,
+    logs: Vec<Vkey>,
+    pub(super) quorum: usize,
+}
+
+impl LineKeys {
+    /// Those of a set, on the log of this origin.
+    #[must_use]
+    pub fn new(set: &AuthoritySet, origin: &str) -> Self {
+        let logs = set.authorities().iter().map(|authority| authority.log_vkey(origin)).collect();
+        Self { origin: origin.to_owned(), cosigners: set.cosigners(origin), logs, quorum: set.quorum() }
+    }
+}
+
 /// How lines are taken in.
 #[derive(Clone, Copy, Debug)]
 pub struct LineRules<'a> {
@@ -64,8 +82,7 @@ pub struct LineRules<'a> {
 /// See [`LinesError`].
 pub fn take_lines<R: Read>(
     read: &R,
-    set: &AuthoritySet,
-    origin: &str,
+    keys: &LineKeys,
     head: TreeHead,
     authority: u32,
     lines: &str,
@@ -74,27 +91,34 @@ pub fn take_lines<R: Read>(
     if lines.len() > LINES_MAX {
         return Err(LinesError::TooLong(lines.len()));
     }
-    let who = set.authorities().get(authority as usize).ok_or(LinesError::Authority(authority))?;
+    let of = authority as usize;
+    let (Some(cosigner), Some(log)) = (keys.cosigners.get(of), keys.logs.get(of)) else {
+        return Err(LinesError::Authority(authority));
+    };
+    let held = read.get::<Cosignatures>(&(head.size, authority))?;
+    if held.as_deref() == Some(lines.as_bytes()) {
+        return Ok(None); // most often: every peer passes them on
+    }
     let (cosignature, log_line) = split_lines(lines).ok_or(LinesError::Form)?;
     let claimed = time_of(&cosignature).map_err(|_| LinesError::Form)?;
-    if let Some((held, _)) = stored_pair(read, head.size, authority)?
+    if let Some((held, _)) = held.map(|bytes| parse_lines(&bytes)).transpose()?
         && claimed < time_of(&held)?.saturating_add(rules.step_s.max(1))
     {
         return Ok(None);
     }
-    let checkpoint =
-        head.checkpoint(origin).map_err(|e| StorageError::corrupt("meta", format!("the origin: {e}")))?;
+    let checkpoint = head
+        .checkpoint(&keys.origin)
+        .map_err(|e| StorageError::corrupt("meta", format!("the origin: {e}")))?;
     let verdict: Verdict<'_> = &|key, message, signature| rules.verified.verify(key, message, signature);
     let text = checkpoint.to_text();
-    let time_s = verify_cosignature_with(&who.cosigner(origin), &text, &cosignature, verdict)?;
+    let time_s = verify_cosignature_with(cosigner, &text, &cosignature, verdict)?;
     if time_s > rules.clock_s.saturating_add(AHEAD_MAX_S) {
         return Err(LinesError::Ahead(time_s - rules.clock_s));
     }
     let canonical = join_lines(&cosignature, &log_line);
     let signed =
         SignedCheckpoint::with_signatures(checkpoint, [log_line]).map_err(|_| LinesError::LogLine)?;
-    let log_key = who.log_vkey(origin);
-    signed.note().verify_ed25519_with(&log_key, verdict).map_err(|_| LinesError::LogLine)?;
+    signed.note().verify_ed25519_with(log, verdict).map_err(|_| LinesError::LogLine)?;
     let mut writes = Writes::new();
     writes.put::<Cosignatures>(&(head.size, authority), &canonical.into_bytes());
     Ok(Some(writes))
@@ -203,7 +227,7 @@ pub(super) fn stored_pair<R: Read>(
 }
 
 /// The time in a cosignature that was checked when it was kept.
-fn time_of(cosignature: &NoteSignature) -> Result<u64, StorageError> {
+pub(super) fn time_of(cosignature: &NoteSignature) -> Result<u64, StorageError> {
     let time = cosignature.signature.first_chunk::<8>().ok_or_else(damaged)?;
     Ok(u64::from_be_bytes(*time))
 }

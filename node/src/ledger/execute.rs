@@ -6,13 +6,13 @@ use std::{
 };
 
 use markstein_proto::{
-    Batch, BatchId, EpochId, Hash, Header, Leaf, LeafIndex, LogSize, Record, TimeMs, View,
+    Author, Batch, BatchId, EpochId, Hash, Header, IssuerId, Leaf, LeafIndex, LogSize, Record, TimeMs, View,
     consensus::PROPOSAL_BATCHES_MAX,
     log::{self, Frontier, tile::NodePlace},
-    status::{StatusDelta, status_root},
+    status::{Overlay, Status, StatusDelta, apply, status_root},
 };
 
-use super::{BatchRefusal, Rules, State, check_batch};
+use super::{BatchRefusal, Rules, State, Statuses, TakenStep, check_next};
 use crate::storage::StorageError;
 
 /// Most bytes of the batches of a block.
@@ -48,12 +48,25 @@ pub struct ExecutedBlock {
     pub frontier: Frontier,
     /// Log nodes completed by this block that stand in tiles: tile level, index within the level, hash; in order.
     pub tile_hashes: Vec<(u8, u64, Hash)>,
-    /// Status changes.
+    /// The status tree with this block, as far as it differs.
     pub status: StatusDelta,
+    /// What led to it, in the order of the log.
+    pub steps: Vec<PlacedStep>,
     /// Newest grants by issuer.
     pub grants: BTreeMap<String, LeafIndex>,
     /// Public commitments and their records.
     pub public: Vec<(Hash, LeafIndex)>,
+}
+
+/// A record that changed a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlacedStep {
+    /// Where it stands.
+    pub at: LeafIndex,
+    /// Whose status.
+    pub target: LeafIndex,
+    /// What it was.
+    pub before: Status,
 }
 
 /// Why a block is not one of this ledger.
@@ -103,11 +116,12 @@ pub fn execute(
     batches: Vec<Arc<Batch>>,
 ) -> Result<ExecutedBlock, ExecuteError> {
     check_turn(state, turn)?;
-    check_batches(state, rules, turn.time, &batches)?;
+    let (statuses, steps) = check_batches(state, rules, turn.time, &batches)?;
     let first_index = LeafIndex(state.tip().size.0);
     let mut log = Appended::new(state.frontier().clone());
     let placed: Vec<_> = batches.into_iter().map(|batch| (log.append(&batch), batch)).collect();
     let (size_before, root_before) = (LogSize(log.frontier.size()), log.frontier.root());
+    let status = apply(state, &statuses.changes(), size_before.0)?;
     let header = Header {
         epoch: turn.epoch,
         height: state.tip().height.next(),
@@ -118,13 +132,35 @@ pub fn execute(
         first_index,
         size_before,
         root_before,
-        status_root: status_root(state, size_before.0)?,
+        status_root: status_root(&Overlay { delta: &status, parent: state }, size_before.0)?,
         authority_set: state.authorities().hash(),
     };
-    Ok(finish(header, placed, log))
+    let steps = place_steps(&placed, &steps);
+    Ok(ExecutedBlock { status, steps, ..finish(header, placed, log) })
 }
 
-/// Puts the parts of a block together and closes the log with its header.
+fn place_steps(placed: &[(LeafIndex, Arc<Batch>)], steps: &[Vec<TakenStep>]) -> Vec<PlacedStep> {
+    let of_batch = |((head, _), steps): (&(LeafIndex, Arc<Batch>), &Vec<TakenStep>)| {
+        let first = head.0 + 1;
+        let placed = |step: &TakenStep| PlacedStep {
+            at: LeafIndex(first + step.position as u64),
+            target: step.target,
+            before: step.before,
+        };
+        steps.iter().map(placed).collect::<Vec<_>>()
+    };
+    placed.iter().zip(steps).flat_map(of_batch).collect()
+}
+
+/// The issuer that made a batch.
+pub(super) const fn issuer_of(batch: &Batch) -> Option<&IssuerId> {
+    match &batch.head().author {
+        Author::Issuer { issuer, .. } => Some(issuer),
+        Author::Genesis => None,
+    }
+}
+
+/// Puts the parts of a block that changes no status together and closes the log with its header.
 pub(super) fn finish(
     header: Header,
     batches: Vec<(LeafIndex, Arc<Batch>)>,
@@ -137,7 +173,7 @@ pub(super) fn finish(
         for (index, leaf) in (head.0 + 1..).map(LeafIndex).zip(batch.records()) {
             match &leaf.record {
                 Record::Anchor(anchor) if anchor.public => public.push((anchor.commitment.0, index)),
-                Record::Anchor(_) => {}
+                Record::Anchor(_) | Record::StatusChange(_) => {}
                 Record::IssuerGrant(grant) => {
                     grants.insert(grant.issuer.to_string(), index);
                 }
@@ -151,6 +187,7 @@ pub(super) fn finish(
         frontier: log.frontier,
         tile_hashes: log.tile_hashes,
         status: StatusDelta::default(),
+        steps: Vec::new(),
         grants,
         public,
     }
@@ -171,21 +208,22 @@ fn check_batches(
     rules: &Rules,
     time: TimeMs,
     batches: &[Arc<Batch>],
-) -> Result<(), ExecuteError> {
+) -> Result<(Statuses, Vec<Vec<TakenStep>>), ExecuteError> {
     let bytes: usize = batches.iter().map(|b| b.bytes().len()).sum();
     let records: usize = batches.iter().map(|b| b.records().len()).sum();
     if bytes > BLOCK_BYTES_MAX || records > BLOCK_RECORDS_MAX || batches.len() > BLOCK_BATCHES_MAX {
         return Err(InvalidBlock::TooLarge.into());
     }
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut statuses, mut steps) = (BTreeSet::new(), Statuses::default(), Vec::new());
     for batch in batches {
         let id = batch.id();
         if !seen.insert(id) {
             return Err(InvalidBlock::Twice(id).into());
         }
-        check_batch(state, rules, batch, time)?.map_err(|refusal| InvalidBlock::Batch { id, refusal })?;
+        let taken = check_next(state, rules, &mut statuses, batch, time)?;
+        steps.push(taken.map_err(|refusal| InvalidBlock::Batch { id, refusal })?);
     }
-    Ok(())
+    Ok((statuses, steps))
 }
 
 /// A log as it grows by a block.

@@ -3,12 +3,14 @@
 use crate::storage::{
     Read, StorageError, Writes,
     tables::{
-        BatchAt, Batches, Headers, Heights, Outcome, Outcomes, PublicCommitments, Registry, StatusChunks,
-        StatusNodes,
+        BatchAt, BatchAuthor, BatchAuthors, Batches, Headers, Heights, Outcome, Outcomes, PublicCommitments,
+        Registry, StatusChunks, StatusHistory, StatusNodes, StatusSteps,
     },
 };
 
-use super::{ExecutedBlock, tiles};
+use markstein_proto::{Batch, Record};
+
+use super::{ExecutedBlock, execute::issuer_of, tiles};
 
 /// The writes of a block that was executed on the newest final state of `read`.
 ///
@@ -25,6 +27,9 @@ pub fn writes<R: Read>(read: &R, block: &ExecutedBlock) -> Result<Writes, Storag
             writes.put::<Batches>(&id, &batch.bytes().to_vec());
         }
         writes.put::<BatchAt>(head_index, &id);
+        if let Some(author) = author_of(batch) {
+            writes.put::<BatchAuthors>(head_index, &author);
+        }
         writes.put::<Outcomes>(&id, &Outcome::Final { height, head_index: *head_index });
     }
     for (issuer, index) in &block.grants {
@@ -32,6 +37,10 @@ pub fn writes<R: Read>(read: &R, block: &ExecutedBlock) -> Result<Writes, Storag
     }
     for entry in &block.public {
         writes.put::<PublicCommitments>(entry, &());
+    }
+    for step in &block.steps {
+        writes.put::<StatusSteps>(&step.at, &step.target);
+        writes.put::<StatusHistory>(&(step.target, step.at), &step.before);
     }
     for (chunk, bits) in &block.status.chunks {
         writes.put::<StatusChunks>(chunk, &bits.0);
@@ -41,4 +50,10 @@ pub fn writes<R: Read>(read: &R, block: &ExecutedBlock) -> Result<Writes, Storag
     }
     tiles::append(read, &block.tile_hashes, &mut writes)?;
     Ok(writes)
+}
+
+/// What is kept of who made a batch; `None` for the genesis.
+pub(super) fn author_of(batch: &Batch) -> Option<BatchAuthor> {
+    let anchors = batch.records().iter().map(|leaf| matches!(leaf.record, Record::Anchor(_)));
+    issuer_of(batch).map(|issuer| BatchAuthor::new(issuer.clone(), anchors))
 }

@@ -7,31 +7,41 @@
 mod audit;
 mod branch;
 mod checkpoint;
+mod cose;
 mod cosignatures;
 mod cosigner;
 mod execute;
 pub mod finalize;
 mod genesis;
+mod history;
 mod lookup;
+mod nodes;
+mod paths;
 mod receipts;
 mod rules;
 mod state;
+mod statuses;
 mod tiles;
 
 pub use audit::{Audited, TAIL_BLOCKS, TAIL_LEAVES, audit};
 pub use branch::Branch;
-pub use checkpoint::{CountedCheckpoint, TreeHead, counted_checkpoint, counted_checkpoint_of, head_at};
-pub use cosignatures::{KeptLines, LineRules, LinesError, cosignature_times, stored_lines, take_lines};
+pub use checkpoint::{CountedCheckpoint, TreeHead, counted_checkpoint, head_at, newer_checkpoint_of};
+pub use cose::{CoseFailure, RootSigner, cose_receipt};
+pub use cosignatures::{
+    KeptLines, LineKeys, LineRules, LinesError, cosignature_times, stored_lines, take_lines,
+};
 pub use cosigner::{Cosigner, CosignerError, cosigned_size};
 pub use execute::{
-    BLOCK_BATCHES_MAX, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, ExecuteError, ExecutedBlock, InvalidBlock, Turn,
-    execute,
+    BLOCK_BATCHES_MAX, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, ExecuteError, ExecutedBlock, InvalidBlock,
+    PlacedStep, Turn, execute,
 };
 pub use genesis::{InitError, init};
 pub use lookup::{
     BlockBytes, LookupError, PlacedBatch, block_at, leaf_at, leaves_from, record_count, record_of_batch,
 };
-pub use receipts::{BatchReceipts, ReceiptFailure, batch_receipts, receipt};
-pub use rules::{BatchRefusal, Rules, check_batch};
+pub use paths::PathCache;
+pub use receipts::{BatchReceipts, ReceiptFailure, batch_receipts, receipt, receipt_cached};
+pub use rules::{BatchRefusal, Rules, check_batch, check_next};
 pub use state::{FinalState, State, Tip};
-pub use tiles::{StoredTiles, consistency};
+pub use statuses::{Statuses, TakenStep};
+pub use tiles::{StoredTiles, bundle_bytes, consistency, tile_bytes};

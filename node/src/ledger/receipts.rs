@@ -1,20 +1,19 @@
 //! Receipts, put together from what is stored, under a checkpoint that counts.
 
-use std::collections::BTreeSet;
+use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
 
 use markstein_proto::{
     Author, BatchId, Hash, Header, Leaf, LeafIndex,
-    log::{
-        Levels, ProofError, ProveError, multiproof,
-        tile::{TileNodes, TileReadError},
-    },
-    receipt::{PlacedLeaf, Receipt},
-    status::StatusProof,
+    log::{Levels, ProofError, ProveError, leaf_hash, multiproof},
+    receipt::{CHANGES_MAX, ChangeLeaves, PlacedLeaf, Receipt},
+    status::{Overlay, StatusDelta, StatusProof},
 };
 
 use super::{
-    CountedCheckpoint, LookupError, StoredTiles,
-    lookup::{PlacedBatch, batch_around, final_batch, header_after, leaf_at},
+    CountedCheckpoint, LookupError, PathCache, StoredTiles,
+    history::{changes_of, taken_back},
+    lookup::{PlacedBatch, batch_around, batch_around_unchecked, final_batch, header_after, leaf_at},
+    nodes::{TileTrees, TreeNodes},
     state::Stored,
 };
 use crate::storage::{
@@ -43,9 +42,15 @@ impl From<StorageError> for ReceiptFailure {
 #[derive(Debug)]
 pub struct BatchReceipts {
     batch: PlacedBatch,
-    levels: Levels,
+    /// The records' tree, where many paths are wanted.
+    levels: Option<Levels>,
     shared: Receipt,
     latest: Header,
+    /// What newer blocks changed in the stored status tree, taken back.
+    status: StatusDelta,
+    tiles: Arc<TileTrees>,
+    /// The batch with the change that was read last: those of many records are often made together.
+    changes: RefCell<Option<PlacedBatch>>,
 }
 
 /// The receipt of one record, without its salt, under `checkpoint`, whose blocks `read` holds.
@@ -57,10 +62,30 @@ pub fn receipt<R: Read>(
     checkpoint: Option<&CountedCheckpoint>,
     index: LeafIndex,
 ) -> Result<Receipt, ReceiptFailure> {
+    receipt_cached(read, checkpoint, index, &PathCache::default())
+}
+
+/// The same, with paths of batches that were asked for before.
+///
+/// # Errors
+/// As [`receipt`].
+pub fn receipt_cached<R: Read>(
+    read: &R,
+    checkpoint: Option<&CountedCheckpoint>,
+    index: LeafIndex,
+    paths: &PathCache,
+) -> Result<Receipt, ReceiptFailure> {
     let none = || LookupError::NotFound(format!("there is no record at leaf {index}"));
-    let batch = batch_around(read, index)?.filter(|b| b.indices().contains(&index.0)).ok_or_else(none)?;
+    let found = batch_around_unchecked(read, index)?;
+    let batch = found.filter(|b| b.indices().contains(&index.0)).ok_or_else(none)?;
+    for place in [batch.head_index, index] {
+        is_in_log(read, &batch, place)?;
+    }
     let position = (index.0 - batch.head_index.0 - 1) as usize;
-    BatchReceipts::new(read, checkpoint, batch)?.receipt(read, position)
+    let (first, count) = (batch.head_index.0 + 1, batch.leaves.record_count() as u64);
+    let leaves = |from: u64, to: u64| leaf_hashes(read, first + from, first + to);
+    let path = paths.path(batch.head_index, (position as u64, count), leaves)?;
+    BatchReceipts::new(read, checkpoint, batch, Arc::clone(&paths.tiles))?.receipt_with(read, position, path)
 }
 
 /// The receipts of a batch, under `checkpoint`, whose blocks `read` holds.
@@ -72,7 +97,10 @@ pub fn batch_receipts<R: Read>(
     checkpoint: Option<&CountedCheckpoint>,
     id: &BatchId,
 ) -> Result<BatchReceipts, ReceiptFailure> {
-    BatchReceipts::new(read, checkpoint, final_batch(read, id)?)
+    let mut receipts = BatchReceipts::new(read, checkpoint, final_batch(read, id)?, Arc::default())?;
+    let first = receipts.batch.head_index.0 + 1;
+    receipts.levels = Some(Levels::new(leaf_hashes(read, first, first + receipts.len() as u64)?));
+    Ok(receipts)
 }
 
 impl BatchReceipts {
@@ -80,6 +108,7 @@ impl BatchReceipts {
         read: &R,
         checkpoint: Option<&CountedCheckpoint>,
         batch: PlacedBatch,
+        tiles: Arc<TileTrees>,
     ) -> Result<Self, ReceiptFailure> {
         let header = header_after(read, batch.head_index)?
             .ok_or_else(|| StorageError::corrupt("headers", "a final batch has no header"))?;
@@ -91,24 +120,25 @@ impl BatchReceipts {
         let shared = Receipt {
             salt: None,
             record: placed(batch.head_index, Vec::new()), // replaced for each record
-            batch_head: placed(batch.head_index, batch.head.to_vec()),
+            batch_head: placed(batch.head_index, batch.leaves.head().to_vec()),
             batch_path: Vec::new(),
             grant: grant_of(read, &batch)?,
             header: placed(header.0, header.1),
             latest_header: placed(checkpoint.header_index(), latest_leaf),
             proof: Vec::new(),
             status: StatusProof { chunks: Vec::new(), proof: Vec::new() },
+            changes: Vec::new(),
             checkpoint: checkpoint.cosigned.to_string(),
             handovers: Vec::new(), // one epoch so far: the set of the genesis
         };
-        let levels = Levels::new(record_hashes(read, &batch)?);
-        Ok(Self { batch, levels, shared, latest })
+        let status = taken_back(read, latest.size_before)?;
+        Ok(Self { batch, levels: None, shared, latest, status, tiles, changes: RefCell::new(None) })
     }
 
     /// How many receipts there are.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.batch.records.len()
+        self.batch.leaves.record_count()
     }
 
     /// A batch has at least one record.
@@ -122,14 +152,25 @@ impl BatchReceipts {
     /// # Errors
     /// See [`ReceiptFailure`].
     pub fn receipt<R: Read>(&self, read: &R, position: usize) -> Result<Receipt, ReceiptFailure> {
-        let bytes = self.batch.records.get(position).ok_or_else(|| {
+        let path = self.levels.as_ref().and_then(|levels| levels.path(position as u64).ok());
+        self.receipt_with(read, position, path.unwrap_or_default())
+    }
+
+    /// The receipt of record number `position`, whose path under the records' root is given.
+    fn receipt_with<R: Read>(
+        &self,
+        read: &R,
+        position: usize,
+        path: Vec<Hash>,
+    ) -> Result<Receipt, ReceiptFailure> {
+        let bytes = self.batch.leaves.record(position).ok_or_else(|| {
             LookupError::NotFound(format!("batch {} has {} records", self.batch.id, self.len()))
         })?;
         let index = LeafIndex(self.batch.head_index.0 + 1 + position as u64);
         let mut receipt =
             Receipt { record: PlacedLeaf { index, bytes: bytes.to_vec() }, ..self.shared.clone() };
-        receipt.batch_path =
-            self.levels.path(position as u64).expect("the position is below the number of records");
+        receipt.batch_path = path;
+        receipt.changes = self.changes(read, index)?;
         receipt.proof = self.log_proof(read, &receipt)?;
         receipt.status = self.status_proof(read, &receipt)?;
         Ok(receipt)
@@ -143,19 +184,49 @@ impl BatchReceipts {
             receipt.header.index,
             receipt.latest_header.index,
         ];
-        let indices: Vec<u64> = places.iter().map(|i| i.0).collect::<BTreeSet<_>>().into_iter().collect();
-        multiproof::prove(&TileNodes(StoredTiles(read)), &indices, self.latest.size_before.next().0)
-            .map_err(tile_error)
+        let of_change =
+            |change: &ChangeLeaves| [change.record.index, change.batch_head.index, change.header.index];
+        let all = places.into_iter().chain(receipt.changes.iter().flat_map(of_change));
+        let indices: Vec<u64> = all.map(|i| i.0).collect::<BTreeSet<_>>().into_iter().collect();
+        let nodes = TreeNodes::new(read, &self.tiles);
+        multiproof::prove(&nodes, &indices, self.latest.size_before.next().0).map_err(|error| match error {
+            ProveError::Reader(error) => error,
+            ProveError::Request(error) => StorageError::corrupt("tiles", error.to_string()),
+        })
     }
 
-    /// The stored status tree is that of the newest final block, which may be newer than the checkpoint. As long as
-    /// nothing changes a status it proves every size; once something does, the tree of the checkpoint's header has to be
-    /// kept or found again. Until then a proof for another state than the header's is refused here, and not by citizens.
+    /// What led to the record's status under the checkpoint.
+    fn changes<R: Read>(&self, read: &R, record: LeafIndex) -> Result<Vec<ChangeLeaves>, StorageError> {
+        let end = self.latest.index();
+        let changes = changes_of(read, record, end, CHANGES_MAX)?;
+        changes.into_iter().map(|at| self.change_leaves(read, at)).collect()
+    }
+
+    /// The leaves of the change that stands at `at`.
+    fn change_leaves<R: Read>(&self, read: &R, at: LeafIndex) -> Result<ChangeLeaves, StorageError> {
+        let wrong = || StorageError::corrupt("status_history", format!("there is no record at leaf {at}"));
+        let mut last = self.changes.borrow_mut();
+        if last.as_ref().is_none_or(|batch| !batch.indices().contains(&at.0)) {
+            *last = batch_around(read, at)?.filter(|batch| batch.indices().contains(&at.0));
+        }
+        let batch = last.as_ref().ok_or_else(wrong)?;
+        let record = batch.leaf(at).ok_or_else(wrong)?;
+        let (header_index, header) = header_after(read, at)?.ok_or_else(wrong)?;
+        Ok(ChangeLeaves {
+            record: placed(at, record.to_vec()),
+            batch_head: placed(batch.head_index, batch.leaves.head().to_vec()),
+            header: placed(header_index, header),
+        })
+    }
+
+    /// The stored status tree is that of the newest final block, which may be newer than the checkpoint: what newer blocks
+    /// changed is taken back. A proof that does not lead to the header's root is refused here, and not by citizens.
     fn status_proof<R: Read>(&self, read: &R, receipt: &Receipt) -> Result<StatusProof, StorageError> {
         let corrupt = |e: ProofError| StorageError::corrupt("status_chunks", e.to_string());
         let indices = [receipt.record.index, receipt.grant.index];
         let size = self.latest.size_before;
-        let proof = StatusProof::prove(&Stored(read), &indices, size).map_err(|e| match e {
+        let tree = Overlay { delta: &self.status, parent: &Stored(read) };
+        let proof = StatusProof::prove(&tree, &indices, size).map_err(|e| match e {
             ProveError::Reader(e) => e,
             ProveError::Request(e) => corrupt(e),
         })?;
@@ -164,11 +235,14 @@ impl BatchReceipts {
     }
 }
 
-fn tile_error(error: ProveError<TileReadError<StorageError>>) -> StorageError {
-    match error {
-        ProveError::Reader(TileReadError::Reader { source, .. }) => source,
-        other => StorageError::corrupt("tiles", other.to_string()),
+/// A batch was read without a look at the disk's checksum: its leaf at this place must be the one in the log.
+fn is_in_log<R: Read>(read: &R, batch: &PlacedBatch, place: LeafIndex) -> Result<(), StorageError> {
+    let logged = leaf_hashes(read, place.0, place.0 + 1)?;
+    let leaf = batch.leaf(place).map(leaf_hash);
+    if leaf.is_some() && leaf == logged.first().copied() {
+        return Ok(());
     }
+    Err(StorageError::corrupt("batches", format!("batch {} is damaged at leaf {place}", batch.id)))
 }
 
 const fn placed(index: LeafIndex, bytes: Vec<u8>) -> PlacedLeaf {
@@ -187,7 +261,7 @@ fn latest_header<R: Read>(read: &R, index: LeafIndex) -> Result<Vec<u8>, Storage
 
 /// The grant in force of the batch's issuer.
 fn grant_of<R: Read>(read: &R, batch: &PlacedBatch) -> Result<PlacedLeaf, ReceiptFailure> {
-    let head = Leaf::decode(&batch.head)
+    let head = Leaf::decode(batch.leaves.head())
         .and_then(Leaf::into_batch_head)
         .map_err(|e| StorageError::corrupt("batches", e.to_string()))?;
     let Author::Issuer { issuer, .. } = head.author else {
@@ -199,18 +273,17 @@ fn grant_of<R: Read>(read: &R, batch: &PlacedBatch) -> Result<PlacedLeaf, Receip
     Ok(placed(index, stored_leaf(read, index)?))
 }
 
-/// The leaf hashes of the records of a batch.
-fn record_hashes<R: Read>(read: &R, batch: &PlacedBatch) -> Result<Vec<Hash>, StorageError> {
+/// The leaf hashes from place `from` up to, and without, place `to`.
+fn leaf_hashes<R: Read>(read: &R, from: u64, to: u64) -> Result<Vec<Hash>, StorageError> {
     use markstein_proto::log::tile::TileReader;
     let tiles = StoredTiles(read);
-    let mut hashes = Vec::with_capacity(batch.records.len());
-    let (first, last) = (*batch.indices().start(), *batch.indices().end());
-    for number in first / 256..=last / 256 {
+    let mut hashes = Vec::with_capacity((to - from) as usize);
+    for number in from / 256..to.div_ceil(256) {
         let tile = tiles.tile(0, number)?;
         let (tile, _) = tile.as_chunks::<32>();
-        let from = first.saturating_sub(number * 256) as usize;
-        let to = (last - number * 256 + 1).min(256) as usize;
-        let part = tile.get(from..to).ok_or_else(|| {
+        let first = from.saturating_sub(number * 256) as usize;
+        let end = (to - number * 256).min(256) as usize;
+        let part = tile.get(first..end).ok_or_else(|| {
             StorageError::corrupt("tiles", format!("tile {number} of level 0 is too short"))
         })?;
         hashes.extend(part.iter().map(|h| Hash(*h)));

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use markstein_proto::{
-    Author, AuthorError, BATCH_AGE_MAX_MS, Batch, Genesis, IssuerGrant, IssuerId, LedgerId, Record, TimeMs,
+    Author, AuthorError, BATCH_AGE_MAX_MS, Batch, Genesis, IssuerGrant, IssuerId, LeafIndex, LedgerId,
+    Record, TimeMs, status::StepError,
 };
 
-use super::State;
+use super::{
+    State,
+    statuses::{Statuses, TakenStep},
+};
 use crate::{storage::StorageError, verified::Verified};
 
 /// What of the genesis the rules need.
@@ -57,7 +61,7 @@ pub enum BatchRefusal {
     #[error(transparent)]
     Author(#[from] AuthorError),
     /// A kind of record that an issuer may not write.
-    #[error("an issuer may anchor documents; other records are the authorities'")]
+    #[error("an issuer may anchor documents and change their status; other records are the authorities'")]
     RecordKind,
     /// A type of document outside the grant.
     #[error("the issuer is not admitted to anchor documents of type {0}")]
@@ -65,6 +69,22 @@ pub enum BatchRefusal {
     /// A type of document nobody registered.
     #[error("document type {0} is not registered on this ledger")]
     UnregisteredType(u32),
+    /// A change of a status where no earlier block has an anchor.
+    #[error(
+        "there is no anchored document at leaf {0}, or its block is not decided yet: its status cannot be changed"
+    )]
+    NoTarget(LeafIndex),
+    /// A change of the status of another issuer's record.
+    #[error("the record at leaf {0} is another issuer's: only its issuer changes its status")]
+    AnothersRecord(LeafIndex),
+    /// A change that cannot follow the status there is.
+    #[error("the record at leaf {target} cannot be changed so: {why}")]
+    Status {
+        /// The record.
+        target: LeafIndex,
+        /// Why.
+        why: StepError,
+    },
     /// Made more than 24 hours before.
     #[error("the batch was made more than 24 hours ago: sign it anew")]
     Expired,
@@ -92,6 +112,10 @@ impl BatchRefusal {
             Self::RecordKind => "RECORD_KIND",
             Self::OutOfScope(_) => "OUT_OF_SCOPE",
             Self::UnregisteredType(_) => "UNREGISTERED_TYPE",
+            Self::NoTarget(_) => "NO_TARGET",
+            Self::AnothersRecord(_) => "ANOTHERS_RECORD",
+            Self::Status { why: StepError::Terminal(_), .. } => "STATUS_TERMINAL",
+            Self::Status { .. } => "STATUS_OTHER",
             Self::Expired => "EXPIRED",
             Self::FromTheFuture => "CREATED_IN_THE_FUTURE",
             Self::Duplicate => "DUPLICATE",
@@ -109,6 +133,21 @@ pub fn check_batch(
     batch: &Batch,
     time: TimeMs,
 ) -> Result<Result<(), BatchRefusal>, StorageError> {
+    Ok(check_next(state, rules, &mut Statuses::default(), batch, time)?.map(drop))
+}
+
+/// The same for the next batch of a block: `statuses` is what those before it changed, and takes up what this one changes
+/// unless it is refused. The answer is what the batch changes.
+///
+/// # Errors
+/// As [`check_batch`].
+pub fn check_next(
+    state: &dyn State,
+    rules: &Rules,
+    statuses: &mut Statuses,
+    batch: &Batch,
+    time: TimeMs,
+) -> Result<Result<Vec<TakenStep>, BatchRefusal>, StorageError> {
     let head = batch.head();
     if head.ledger != rules.ledger {
         return Ok(Err(BatchRefusal::AnotherLedger(head.ledger)));
@@ -123,10 +162,16 @@ pub fn check_batch(
         return Ok(Err(BatchRefusal::Duplicate));
     }
     let records = batch.records().iter().try_for_each(|leaf| check_record(&leaf.record, &grant, rules));
+    let signed = records
+        .and_then(|()| Ok(head.verify_author_with(&grant, time, &|k, m, s| rules.verified.verify(k, m, s))?));
+    // Only what its issuer signed has statuses looked up.
+    let steps = match signed {
+        Ok(()) => statuses.steps_of(state, issuer, batch)?,
+        Err(refusal) => Err(refusal),
+    };
     // Age comes last: whose only fault is its age was good but for the delay.
-    Ok(records
-        .and_then(|()| Ok(head.verify_author_with(&grant, time, &|k, m, s| rules.verified.verify(k, m, s))?))
-        .and_then(|()| check_age(head.created_at, time)))
+    let taken = steps.and_then(|steps| check_age(head.created_at, time).map(|()| steps));
+    Ok(taken.inspect(|steps| statuses.take(steps)))
 }
 
 fn check_age(created_at: TimeMs, time: TimeMs) -> Result<(), BatchRefusal> {
@@ -140,7 +185,11 @@ fn check_age(created_at: TimeMs, time: TimeMs) -> Result<(), BatchRefusal> {
 }
 
 fn check_record(record: &Record, grant: &IssuerGrant, rules: &Rules) -> Result<(), BatchRefusal> {
-    let Record::Anchor(anchor) = record else { return Err(BatchRefusal::RecordKind) };
+    let anchor = match record {
+        Record::Anchor(anchor) => anchor,
+        Record::StatusChange(_) => return Ok(()),
+        Record::IssuerGrant(_) => return Err(BatchRefusal::RecordKind),
+    };
     if rules.document_types.binary_search(&anchor.document_type).is_err() {
         return Err(BatchRefusal::UnregisteredType(anchor.document_type));
     }

@@ -16,7 +16,9 @@ use markstein_proto::{
 use super::{ExecutedBlock, StoredTiles, TreeHead, lookup::leaf_at};
 use crate::storage::{
     Db, Read, StorageError,
-    tables::{AuthoritySets, Headers, Heights, Outcome, Outcomes, Registry, StatusChunks, StatusNodes},
+    tables::{
+        AuthoritySets, BatchAuthors, Headers, Heights, Outcome, Outcomes, Registry, StatusChunks, StatusNodes,
+    },
 };
 
 /// The newest block of a state.
@@ -66,6 +68,11 @@ pub trait State: StatusReader<Error = StorageError> {
     /// # Errors
     /// The store's.
     fn grant(&self, issuer: &IssuerId) -> Result<Option<IssuerGrant>, StorageError>;
+    /// Who anchored the document at this leaf; `None` where there is no anchor.
+    ///
+    /// # Errors
+    /// The store's.
+    fn anchored_by(&self, index: LeafIndex) -> Result<Option<IssuerId>, StorageError>;
     /// Whether a batch is in the ledger.
     ///
     /// # Errors
@@ -117,6 +124,15 @@ impl FinalState {
     /// # Errors
     /// [`StorageError::Corrupt`] where they do not; otherwise the store's.
     pub fn load(db: &Db) -> Result<Self, StorageError> {
+        Self::load_beside(db, None)
+    }
+
+    /// The same where a set of authorities is known already, such as that of the genesis: if the newest header names it,
+    /// its keys need not be checked again.
+    ///
+    /// # Errors
+    /// As [`FinalState::load`].
+    pub fn load_beside(db: &Db, known: Option<&AuthoritySet>) -> Result<Self, StorageError> {
         let (height, index) =
             db.last::<Heights>()?.ok_or_else(|| StorageError::corrupt("heights", "it has no block"))?;
         let leaf = db
@@ -133,7 +149,7 @@ impl FinalState {
             return Err(StorageError::corrupt("tiles", "they do not lead to the root of the newest header"));
         }
         frontier.push(markstein_proto::log::leaf_hash(&leaf));
-        let authorities = read_authorities(db, &header)?;
+        let authorities = read_authorities(db, &header, known)?;
         let (tip, authorities) = (Tip::of(&header), Arc::new(authorities));
         Ok(Self { db: db.clone(), tip, frontier, authorities, grants: Grants::default() })
     }
@@ -163,10 +179,18 @@ fn read_frontier(db: &Db, size: LogSize) -> Result<Frontier, StorageError> {
         .map_err(|e| StorageError::corrupt("tiles", e.to_string()))
 }
 
-fn read_authorities(db: &Db, header: &Header) -> Result<AuthoritySet, StorageError> {
+fn read_authorities(
+    db: &Db,
+    header: &Header,
+    known: Option<&AuthoritySet>,
+) -> Result<AuthoritySet, StorageError> {
     let bytes = db
         .get::<AuthoritySets>(&header.epoch)?
         .ok_or_else(|| StorageError::corrupt("authority_sets", "the set of the newest epoch is missing"))?;
+    if let Some(known) = known.filter(|known| known.hash() == header.authority_set && known.encode() == bytes)
+    {
+        return Ok(known.clone());
+    }
     let set =
         AuthoritySet::decode(&bytes).map_err(|e| StorageError::corrupt("authority_sets", e.to_string()))?;
     if set.hash() == header.authority_set {
@@ -192,6 +216,12 @@ impl State for FinalState {
     fn grant(&self, issuer: &IssuerId) -> Result<Option<IssuerGrant>, StorageError> {
         let Some(index) = self.db.get::<Registry>(&issuer.as_str().to_owned())? else { return Ok(None) };
         self.grants.at(&self.db, index).map(Some)
+    }
+
+    fn anchored_by(&self, index: LeafIndex) -> Result<Option<IssuerId>, StorageError> {
+        let Some((head, author)) = self.db.last_at_or_below::<BatchAuthors>(&index)? else { return Ok(None) };
+        let position = (index.0 - head.0).checked_sub(1).and_then(|position| u32::try_from(position).ok());
+        Ok(position.is_some_and(|position| author.is_anchor(position)).then_some(author.issuer))
     }
 
     fn contains(&self, batch: &BatchId) -> Result<bool, StorageError> {

@@ -8,6 +8,8 @@ use markstein_proto::{
 };
 use prost::Message as _;
 
+use crate::release::Release;
+
 use super::{
     ASKED_BATCHES_MAX, ASKED_BODIES_MAX, CosignatureLines, Heartbeat, LINES_MAX, MEMORY_VOTES_MAX,
     MESSAGE_MAX, Message, POOLED_MAX, RANGE_HEADERS_MAX, Range,
@@ -39,6 +41,7 @@ pub(super) fn encode(message: &Message) -> Vec<u8> {
             cosigned_size: beat.cosigned.0,
             voting: beat.voting,
             run: beat.run,
+            release: beat.release.map_or(0, Release::to_bits),
         }),
         Message::AskMemory => Kind::AskMemory(wire::AskMemory {}),
         Message::Memory { finalization, votes } => Kind::Memory(wire::Memory {
@@ -90,6 +93,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Message, DecodeError> {
             cosigned: LogSize(beat.cosigned_size),
             voting: beat.voting,
             run: beat.run,
+            release: Release::from_bits(beat.release),
         }),
         Kind::AskMemory(wire::AskMemory {}) => Message::AskMemory,
         Kind::Memory(wire::Memory { finalization, votes }) => {

@@ -16,6 +16,8 @@ use markstein_proto::{
     consensus::{Certificate, Proposal, Vote},
 };
 
+use crate::release::Release;
+
 /// Longest message: a block's batches and what is around them.
 pub const MESSAGE_MAX: usize = 6 * 1024 * 1024;
 /// Batches asked for at once.
@@ -109,6 +111,8 @@ pub struct Heartbeat {
     pub voting: bool,
     /// Drawn at its start.
     pub run: u64,
+    /// The release it runs, where it says so.
+    pub release: Option<Release>,
 }
 
 /// A part of the chain, verified backwards from its end.

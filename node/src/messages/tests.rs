@@ -8,6 +8,7 @@ use markstein_proto::{
 };
 
 use super::*;
+use crate::release::Release;
 
 fn vote(ballot: Ballot) -> Vote {
     let subject = Subject { epoch: EpochId(0), view: View(3), ballot };
@@ -58,6 +59,7 @@ fn all() -> Vec<Message> {
             height: Height(5),
             voting: true,
             run: u64::MAX,
+            release: Some(Release::OWN),
             ..Heartbeat::default()
         }),
         Message::AskMemory,

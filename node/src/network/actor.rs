@@ -22,7 +22,7 @@ use super::{
     dial::{self, Dial},
     gossip::Publisher,
     lanes::{Lane, LaneEvent},
-    limits::{BLOCKED_FOR, LogGate},
+    limits::{BLOCKED_FOR, LINGER_MAX, LogGate},
     links::{Link, Links},
     meter::GossipEvent,
     peers::Record,
@@ -411,6 +411,16 @@ impl Actor {
         for record in self.shared.peers.all() {
             record.urgent.close();
             record.bulk.close();
+        }
+        // A peer that has read all closes the connection. Before that nothing of it is refused: it would close at once, and
+        // lose what is still on its way.
+        let patience = Some(Instant::now() + self.flush_timeout.min(LINGER_MAX));
+        while self.swarm.network_info().num_peers() > 0 {
+            tokio::select! {
+                () = sleep_until(patience) => break,
+                _ = self.streams.join_next(), if !self.streams.is_empty() => {}
+                event = self.swarm.select_next_some() => self.on_swarm(event)?,
+            }
         }
         self.links.iter_mut().for_each(Links::stop_reading);
         let deadline = Some(Instant::now() + self.flush_timeout);

@@ -13,6 +13,9 @@ pub(super) const BULK_FRAMES_MAX: usize = 64;
 /// Their bytes.
 pub(super) const BULK_BYTES_MAX: usize = 64 * MIB;
 
+/// How long a stop waits at most for peers to read what was written to them and to close.
+pub(super) const LINGER_MAX: Duration = Duration::from_secs(5);
+
 /// Units of work taken from one peer in a second, in the long run: most messages are one.
 pub(super) const WORK_PER_SECOND: u32 = 5_000;
 /// Those taken at once.

@@ -146,9 +146,12 @@ impl Admission {
             | BatchRefusal::UnknownIssuer(_)
             | BatchRefusal::RecordKind
             | BatchRefusal::OutOfScope(_)
+            | BatchRefusal::AnothersRecord(_)
             | BatchRefusal::UnregisteredType(_) => true,
             BatchRefusal::Author(AuthorError::KeyNotValid) => !self.is_key_known(batch),
             BatchRefusal::Author(_) => true,
+            // Other nodes may be ahead of this one, or were behind it.
+            BatchRefusal::NoTarget(_) | BatchRefusal::Status { .. } => false,
             BatchRefusal::Expired | BatchRefusal::FromTheFuture | BatchRefusal::Duplicate => false,
         }
     }

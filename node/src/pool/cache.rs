@@ -61,6 +61,7 @@ mod tests {
             public: false,
             document_type: 1,
             valid_until: None,
+            supersedes: None,
         };
         let (ledger, key) = (LedgerId(Hash([0; 32])), SecretKey::from_seed(&[1; 32]));
         let issuer = IssuerId::new("a").unwrap();

@@ -105,5 +105,6 @@ pub(super) fn describe(batch: &Batch) -> Option<Entry> {
         bytes: batch.bytes().len(),
         records: batch.records().len(),
         created_at: batch.head().created_at,
+        changes_status: batch.records().iter().any(|leaf| leaf.record.status_step().is_some()),
     })
 }

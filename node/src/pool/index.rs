@@ -37,6 +37,8 @@ pub struct PendingBatch {
     pub records: usize,
     /// When its author made it, by the author's clock.
     pub created_at: TimeMs,
+    /// Whether it changes a status, so that another change may come first.
+    pub changes_status: bool,
 }
 
 /// A batch in the pool; its bytes are in the store.
@@ -47,6 +49,7 @@ pub(super) struct Entry {
     pub(super) bytes: usize,
     pub(super) records: usize,
     pub(super) created_at: TimeMs,
+    pub(super) changes_status: bool,
 }
 
 /// Which bound a batch ran into.
@@ -165,6 +168,7 @@ impl PoolIndex {
             bytes: e.bytes,
             records: e.records,
             created_at: e.created_at,
+            changes_status: e.changes_status,
         };
         self.entries.values().map(pending).collect()
     }
@@ -189,7 +193,7 @@ mod tests {
 
     fn entry(number: u8, issuer: &str, bytes: usize) -> Entry {
         let (id, issuer) = (BatchId(Hash([number; 32])), IssuerId::new(issuer).unwrap());
-        Entry { id, issuer, bytes, records: 10, created_at: TimeMs(1) }
+        Entry { id, issuer, bytes, records: 10, created_at: TimeMs(1), changes_status: false }
     }
 
     #[test]

@@ -1,20 +1,22 @@
 //! Listeners: bound before anything is served, so that a port in use is said at once and ports may be left to the
 //! system; with TLS where the configuration has it; bounded in connections, headers and idle time.
 //!
-//! One port serves gRPC (HTTP/2, with prior knowledge where there is no TLS), gRPC-web over HTTP/1.1.
+//! One port serves gRPC (HTTP/2, with prior knowledge where there is no TLS), and gRPC-web and plain HTTP over either.
 
 mod address;
 mod admission;
+mod drain;
 mod error;
 #[cfg(test)]
 mod tests;
 mod tls;
 
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Router, middleware};
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
 use tokio::task::JoinSet;
@@ -24,6 +26,7 @@ pub use error::ServerError;
 
 use crate::config::ListenerConfig;
 use admission::Admission;
+use drain::Requests;
 
 /// A connection that has not brought its first request after this time is closed.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -72,9 +75,9 @@ impl Bound {
     }
 
     /// Serves `router` on all listeners until `shutdown` resolves; then takes no new connections, lets requests end
-    /// for `drain_max` and closes what is still open. Handlers find the peer's address in
-    /// `axum::extract::ConnectInfo<SocketAddr>`. Streams that never end by themselves must be ended by whoever
-    /// serves them, or they use up the whole of `drain_max`.
+    /// for `drain_max`, and closes what is still open then, or a moment after the last request. Handlers find the peer's
+    /// address in `axum::extract::ConnectInfo<SocketAddr>`. Streams that never end by themselves must be ended by
+    /// whoever serves them, or they use up the whole of `drain_max`.
     ///
     /// # Errors
     /// [`ServerError::Stopped`] where a listener ends by itself; the others are closed then.
@@ -85,6 +88,8 @@ impl Bound {
         drain_max: Duration,
     ) -> Result<(), ServerError> {
         let handle = Handle::new();
+        let requests = Requests::default();
+        let router = router.layer(middleware::from_fn_with_state(requests.clone(), drain::count));
         let mut serving = JoinSet::new();
         for listener in self.listeners {
             let admission = Admission::new(self.connections_max);
@@ -98,11 +103,24 @@ impl Bound {
             handle.shutdown();
             return result.map_err(ServerError::panicked)?.and(Err(ServerError::ended()));
         }
-        handle.graceful_shutdown(Some(drain_max));
-        while let Some(result) = serving.join_next().await {
-            result.map_err(ServerError::panicked)??;
+        handle.graceful_shutdown(None);
+        let mut ended = pin!(async {
+            while let Some(result) = serving.join_next().await {
+                result.map_err(ServerError::panicked)??;
+            }
+            Ok(())
+        });
+        tokio::select! {
+            result = &mut ended => return result,
+            () = requests.are_over(drain::PARTING_TIME) => {
+                tracing::info!(connections = handle.connection_count(), "callers leave connections open: they are closed");
+            }
+            () = tokio::time::sleep(drain_max) => {
+                tracing::warn!(connections = handle.connection_count(), "requests did not end in time: connections are closed");
+            }
         }
-        Ok(())
+        handle.shutdown();
+        ended.await
     }
 }
 

@@ -15,6 +15,14 @@ pub trait ReadBytes: Send + Sync {
     /// If the disk fails or the entry is damaged.
     fn get(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError>;
 
+    /// The same for a caller who knows what the value must be: where it is damaged, it may come as it is.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    fn get_unchecked(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.get(table, key)
+    }
+
     /// The pairs within `scan`, in its direction, at most as many as its limit says.
     ///
     /// # Errors

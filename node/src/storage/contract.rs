@@ -4,7 +4,9 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use markstein_proto::{EpochId, Hash, Height, LeafIndex, LogSize, TimeMs, View as ViewNumber};
+use markstein_proto::{
+    EpochId, Hash, Height, IssuerId, LeafIndex, LogSize, TimeMs, View as ViewNumber, status::Status,
+};
 use tempfile::TempDir;
 
 use super::tables::*;
@@ -452,6 +454,9 @@ fn codecs_round_trip() {
     round_trip([0, 77, u32::MAX]);
     round_trip([0, 77, u16::MAX]);
     round_trip([()]);
+    round_trip((0..4).map(Status::from_bits));
+    round_trip([(LeafIndex(3), LeafIndex(1 << 40))]);
+    assert_eq!(Status::decode_value(&[4]), None);
     round_trip([Hash([3; 32])]);
     round_trip([(Hash([3; 32]), LeafIndex(9))]);
     round_trip([PoolEntry { batch_id: Hash([4; 32]), accepted_at: TimeMs(5) }]);
@@ -475,6 +480,23 @@ fn outcomes_round_trip_and_have_frozen_bytes() {
         assert_eq!(Outcome::decode_value(&[&bytes[..], &[0]].concat()), None);
     }
     assert_eq!(Outcome::decode_value(&[3; 17]), None);
+}
+
+#[test]
+fn authors_of_batches_round_trip() {
+    let issuer = || IssuerId::new("amt.example").unwrap();
+    let mixed: Vec<bool> = (0..19).map(|n| n != 3 && n != 18).collect();
+    for anchors in [vec![true], vec![true; 16], vec![false], vec![false; 8], mixed] {
+        let author = BatchAuthor::new(issuer(), anchors.iter().copied());
+        let bytes = author.encode_value();
+        assert_eq!(BatchAuthor::decode_value(&bytes), Some(author.clone()));
+        let found: Vec<bool> = (0..anchors.len() as u32 + 20).map(|n| author.is_anchor(n)).collect();
+        assert!(found[..anchors.len()] == anchors && !found[anchors.len()..].contains(&true));
+        for bad in [[&bytes[..], &[1]].concat(), [&bytes[..], &[0]].concat(), bytes[..10].to_vec()] {
+            let read = BatchAuthor::decode_value(&bad);
+            assert!(read.is_none_or(|other| other != author && other.encode_value() == bad));
+        }
+    }
 }
 
 #[test]

@@ -130,6 +130,51 @@ fn a_flipped_byte_in_a_large_value_is_reported() {
     read_damaged("blob", write, |db| db.range::<Batches>(..).find_map(Result::err));
 }
 
+/// So many bytes that no compression makes less of.
+fn noise(length: usize) -> Vec<u8> {
+    (0_u64..).flat_map(|number| Hash::of(&[&number.to_be_bytes()]).0).take(length).collect()
+}
+
+/// An unchecked read brings a damaged value as it is, and a checked one after it must not take it for read: what nobody
+/// verified stays out of the cache. Small values lie in table files, large ones in files of their own.
+#[test]
+fn what_was_read_unchecked_is_never_given_to_who_relies_on_it() {
+    for (extension, length) in [("sst", 1_000), ("blob", 100_000)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let store = Arc::new(RocksStore::create(&path).unwrap());
+        let value = noise(length);
+        let mut writes = Writes::new();
+        writes.put::<Batches>(&LEDGER, &value);
+        Db::new(store.clone()).commit(writes, Durability::Synced).unwrap();
+        store.flush();
+        drop(store);
+
+        let (file, at) = find(&files(&path, extension), &value[value.len() / 2..]);
+        flip_byte(&file, at);
+        let db = Db::new(Arc::new(RocksStore::open(&path).unwrap()));
+        for _ in 0..3 {
+            let unchecked = db.snapshot().get_unchecked::<Batches>(&LEDGER).unwrap().unwrap();
+            assert!(unchecked.len() == value.len() && unchecked != value, "{extension}: the damage was read");
+            let snapshot = db.snapshot();
+            for checked in [db.get::<Batches>(&LEDGER), snapshot.get::<Batches>(&LEDGER)] {
+                let error = checked.expect_err("what is damaged is not given");
+                assert!(matches!(error, StorageError::Corrupt { .. }), "{extension}: {error:?}");
+            }
+            assert!(db.range::<Batches>(..).any(|entry| entry.is_err()), "{extension}");
+        }
+    }
+}
+
+/// The one of these files that holds these bytes, and where.
+fn find(files: &[PathBuf], bytes: &[u8]) -> (PathBuf, usize) {
+    let place = |file: &PathBuf| {
+        let at = fs::read(file).unwrap().windows(bytes.len()).position(|window| window == bytes)?;
+        Some((file.clone(), at))
+    };
+    files.iter().find_map(place).expect("one of them holds it as it is")
+}
+
 /// A store whose log holds ten synced commits and no table file; gives the log's path.
 fn store_with_log(path: &Path) -> PathBuf {
     let db = Db::new(Arc::new(RocksStore::create(path).unwrap()));

@@ -26,6 +26,15 @@ pub trait Read {
         bytes.map(|bytes| decode_value::<T>(&bytes)).transpose()
     }
 
+    /// The same without a look at the store's checksum, for a caller who checks the value by other means.
+    ///
+    /// # Errors
+    /// If the disk fails or the entry cannot be decoded.
+    fn get_unchecked<T: Table>(&self, key: &T::Key) -> Result<Option<T::Value>, StorageError> {
+        let bytes = self.bytes().get_unchecked(T::NAME, &key.encode_key())?;
+        bytes.map(|bytes| decode_value::<T>(&bytes)).transpose()
+    }
+
     /// Whether there is a value at `key`.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use markstein_proto::Hash;
+use tokio::sync::watch;
 
 use super::backend::Durability;
 use super::db::{Db, Read, Writes};
@@ -106,8 +107,9 @@ pub struct DataFolder {
     path: PathBuf,
     ledger_id: Hash,
     db: Db,
+    closed: watch::Receiver<()>,
     /// Held as long as the folder is open: whoever repairs it never meets a node.
-    _lock: Arc<File>,
+    lock: Arc<File>,
 }
 
 impl DataFolder {
@@ -153,6 +155,7 @@ impl DataFolder {
 
     fn open_locked(path: &Path, expected: &Hash, lock: File) -> Result<Self, FolderError> {
         let store = RocksStore::open(&path.join(STORE)).map_err(|error| storage_error(path, error))?;
+        let closed = store.closed();
         let db = Db::new(Arc::new(store));
         check_format(path, &db)?;
         let found: Hash = meta(&db, MetaKey::LedgerId)?;
@@ -160,7 +163,16 @@ impl DataFolder {
             return Err(FolderError::AnotherLedger { path: path.to_owned(), found, expected: *expected });
         }
         keep_private(path)?;
-        Ok(Self { path: path.to_owned(), ledger_id: found, db, _lock: Arc::new(lock) })
+        Ok(Self { path: path.to_owned(), ledger_id: found, db, closed, lock: Arc::new(lock) })
+    }
+
+    /// Gives this handle up, and completes when nobody has another one and the store is closed; the folder is locked
+    /// until then. A process that ends earlier may abort: its end takes down what threads within RocksDB still use.
+    pub async fn close(self) {
+        let Self { db, mut closed, lock, .. } = self;
+        let _ = tokio::task::spawn_blocking(move || drop(db)).await; // flushes, where this is the last handle
+        while closed.changed().await.is_ok() {}
+        drop(lock);
     }
 
     /// Whether `path` holds a ledger, of whatever kind and state.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::backend::{Backend, Direction, Durability, Pair, ReadBytes, Scan, WriteOp, WriteSet};
@@ -10,9 +11,10 @@ use super::tables::TABLES;
 
 type Entries = BTreeMap<Vec<u8>, Arc<[u8]>>;
 
-/// One state of all tables: the current one, or a snapshot that shares what has not changed since.
+/// One state of all tables: the current one, or a snapshot that shares what has not changed since. There are so few that
+/// the fastest way to one is to look at their names one after the other.
 #[derive(Clone)]
-struct Tables(BTreeMap<&'static str, Arc<Entries>>);
+struct Tables(Vec<(&'static str, Arc<Entries>)>);
 
 /// A store in memory. It outlives its handles, as a disk does: share it in an [`Arc`] and open it again with
 /// [`crash`](Self::crash) or [`reopen`](Self::reopen).
@@ -127,7 +129,7 @@ impl State {
 
     /// All tables must be there before the first write is applied, so that a commit stays atomic.
     fn check(&self, writes: &WriteSet) -> Result<(), StorageError> {
-        let unknown = writes.ops.iter().map(table_of).find(|table| !self.tables.0.contains_key(table));
+        let unknown = writes.ops.iter().map(table_of).find(|table| self.tables.find(table).is_none());
         match unknown {
             Some(table) => Err(StorageError::Write { reason: format!("there is no table '{table}'") }),
             None => Ok(()),
@@ -162,7 +164,8 @@ impl State {
 
     /// Copies the table first if a snapshot still reads it.
     fn set(&mut self, table: &'static str, key: Vec<u8>, value: Option<Arc<[u8]>>) -> Option<Arc<[u8]>> {
-        let entries = Arc::make_mut(self.tables.0.entry(table).or_default());
+        let (_, entries) = self.tables.0.iter_mut().find(|(name, _)| *name == table)?;
+        let entries = Arc::make_mut(entries);
         match value {
             Some(value) => entries.insert(key, value),
             None => entries.remove(&key),
@@ -206,10 +209,8 @@ impl ReadBytes for Tables {
             return Ok(Vec::new());
         }
         let entries = self.entries(table)?;
-        let range = match &scan.to {
-            Some(to) => entries.range(scan.from.clone()..to.clone()),
-            None => entries.range(scan.from.clone()..),
-        };
+        let end = scan.to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let range = entries.range::<[u8], _>((Bound::Included(scan.from.as_slice()), end));
         let owned = |(key, value): (&Vec<u8>, &Arc<[u8]>)| (key.clone(), value.to_vec());
         Ok(match scan.direction {
             Direction::Forward => range.take(scan.limit).map(owned).collect(),
@@ -221,6 +222,10 @@ impl ReadBytes for Tables {
 impl Tables {
     fn entries(&self, table: &'static str) -> Result<&Entries, StorageError> {
         let missing = || StorageError::Read { table, reason: "there is no such table".to_owned() };
-        self.0.get(table).map(|entries| &**entries).ok_or_else(missing)
+        self.find(table).ok_or_else(missing)
+    }
+
+    fn find(&self, table: &str) -> Option<&Entries> {
+        self.0.iter().find(|(name, _)| *name == table).map(|(_, entries)| &**entries)
     }
 }

@@ -1,6 +1,7 @@
 //! The store on disk: one RocksDB column family per table.
 //!
-//! Damage is reported, never hidden: checksums are verified on every read, and the write-ahead log is replayed in
+//! Damage is reported, never hidden: checksums are verified on every read but those whose caller compares the value with a
+//! hash, and the write-ahead log is replayed in
 //! the mode that forgives nothing but a torn tail, which is what a power cut leaves of writes nobody was promised.
 //! (Point-in-time recovery would silently drop synced votes behind a damaged record, and skipping would tear holes.)
 //! Every write goes through the log, and RocksDB syncs the closed logs before a flush of one of several column
@@ -17,6 +18,7 @@ use rocksdb::{
     DBRawIteratorWithThreadMode, DBRecoveryMode, ErrorKind, LogLevel, Options, ReadOptions, Snapshot,
     WriteBatch, WriteOptions,
 };
+use tokio::sync::watch;
 
 use super::backend::{Backend, Direction, Durability, Pair, ReadBytes, Scan, WriteOp, WriteSet};
 use super::error::StorageError;
@@ -50,6 +52,8 @@ pub struct RocksStore {
     path: PathBuf,
     /// The first write failure: from then on no write is tried.
     failed: OnceLock<String>,
+    /// Dropped after the database, for fields are dropped in their order.
+    open: watch::Sender<()>,
 }
 
 impl RocksStore {
@@ -89,7 +93,7 @@ impl RocksStore {
             .map(|table| ColumnFamilyDescriptor::new(table.name, table_options(&cache, table.large_values)));
         let db = DB::open_cf_descriptors_read_only(&database_options(), path, descriptors, false)
             .map_err(|error| open_error(path, &error))?;
-        Ok(Self { db, path: path.to_owned(), failed: OnceLock::new() })
+        Ok(Self { db, path: path.to_owned(), failed: OnceLock::new(), open: watch::Sender::new(()) })
     }
 
     /// Opens with the tables in `present`, which may be of another release, and with those of this release.
@@ -103,7 +107,12 @@ impl RocksStore {
         });
         let db =
             DB::open_cf_descriptors(options, path, descriptors).map_err(|error| open_error(path, &error))?;
-        Ok(Self { db, path: path.to_owned(), failed: OnceLock::new() })
+        Ok(Self { db, path: path.to_owned(), failed: OnceLock::new(), open: watch::Sender::new(()) })
+    }
+
+    /// Changes never, and ends when the store is closed: not when its last handle begins to, but when RocksDB is done.
+    pub(super) fn closed(&self) -> watch::Receiver<()> {
+        self.open.subscribe()
     }
 
     fn family(&self, table: &'static str) -> Option<&ColumnFamily> {
@@ -200,6 +209,14 @@ impl ReadBytes for RocksSnapshot<'_> {
     fn get(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         let family = self.store.family_to_read(table)?;
         self.snapshot.get_cf(family, key).map_err(|error| read_error(table, &error))
+    }
+
+    fn get_unchecked(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        let mut options = ReadOptions::default();
+        options.set_verify_checksums(false);
+        options.fill_cache(false); // what nobody verified must not come from there for those who rely on it
+        let family = self.store.family_to_read(table)?;
+        self.snapshot.get_cf_opt(family, key, options).map_err(|error| read_error(table, &error))
     }
 
     fn scan(&self, table: &'static str, scan: &Scan) -> Result<Vec<Pair>, StorageError> {

@@ -3,7 +3,7 @@
 //! Decoders are total: any bytes give a value or `None`, and only the bytes the encoder writes give a value. So a
 //! damaged entry is noticed where it is read and never passed on as something it is not.
 
-use markstein_proto::{EpochId, Hash, Height, LeafIndex, LogSize, TimeMs, View};
+use markstein_proto::{EpochId, Hash, Height, LeafIndex, LogSize, TimeMs, View, status::Status};
 
 /// One table of the store; its entries sort by the bytes of their keys.
 pub trait Table: 'static {
@@ -136,6 +136,20 @@ impl Fixed for () {
 
     fn take(_: &mut &[u8]) -> Option<Self> {
         Some(())
+    }
+}
+
+impl Fixed for Status {
+    const LEN: usize = 1;
+
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.bits());
+    }
+
+    fn take(bytes: &mut &[u8]) -> Option<Self> {
+        let bits = u8::take(bytes)?;
+        let status = Self::from_bits(bits);
+        (status.bits() == bits).then_some(status)
     }
 }
 

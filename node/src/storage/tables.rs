@@ -3,7 +3,7 @@
 //! A table is added by adding it here and to [`ADDED_LATER`]; both backends then create it. A key or value is never
 //! changed in place: that is a new [`FORMAT_VERSION`](super::FORMAT_VERSION).
 
-use markstein_proto::{EpochId, Hash, Height, LeafIndex, LogSize, TimeMs, View};
+use markstein_proto::{EpochId, Hash, Height, IssuerId, LeafIndex, LogSize, TimeMs, View, status::Status};
 
 use super::table::{Fixed, KeyCodec, Table, ValueCodec, fixed_struct};
 
@@ -53,6 +53,9 @@ tables! {
     Batches("batches", Large): Hash => Vec<u8>;
     /// Id of the batch whose head stands at this index: final batches in the order of the log.
     BatchAt("batch_at", Small): LeafIndex => Hash;
+    /// Who made the batch whose head stands at this index, and which of its records are anchors: final batches of
+    /// issuers. So that a change of a status, of which there may be thousands in a block, need not read whole batches.
+    BatchAuthors("batch_authors", Small): LeafIndex => BatchAuthor;
     /// What became of a batch, by its id; written when it is decided and never changed.
     Outcomes("outcomes", Small): Hash => Outcome;
     /// Accepted batches that are not decided yet, in the order of acceptance.
@@ -65,6 +68,10 @@ tables! {
     StatusChunks("status_chunks", Small): u64 => [u8; 32];
     /// Inner nodes of the status tree by level and index; an absent node is the root of all-valid chunks.
     StatusNodes("status_nodes", Small): (u8, u64) => Hash;
+    /// Whose status each record changed that changed one: in the order of the log.
+    StatusSteps("status_steps", Small): LeafIndex => LeafIndex;
+    /// What changed a record's status: by the record, then by the record that changed it, the status before.
+    StatusHistory("status_history", Small): (LeafIndex, LeafIndex) => Status;
     /// Where the grant in force of each issuer stands in the log, by issuer id (as text sorts).
     Registry("registry", Small): String => LeafIndex;
     /// Encoded authority sets by the epoch they hold for.
@@ -216,5 +223,61 @@ impl ValueCodec for Outcome {
             _ => return None,
         };
         bytes.is_empty().then_some(outcome)
+    }
+}
+
+/// Who made a final batch, and which of its records are anchors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchAuthor {
+    /// Its issuer.
+    pub issuer: IssuerId,
+    /// How many records it has.
+    pub records: u32,
+    /// A bit for each record that is no anchor, the lowest of the first byte for the first; empty where all are anchors.
+    others: Vec<u8>,
+}
+
+impl BatchAuthor {
+    /// With, for each record in order, whether it is an anchor.
+    #[must_use]
+    pub fn new(issuer: IssuerId, anchors: impl ExactSizeIterator<Item = bool>) -> Self {
+        let records = anchors.len() as u32; // a batch has 10,000 at most
+        let mut others = vec![0; anchors.len().div_ceil(8)];
+        for (position, is_anchor) in anchors.enumerate() {
+            others[position / 8] |= u8::from(!is_anchor) << (position % 8);
+        }
+        if others.iter().all(|byte| *byte == 0) {
+            others.clear();
+        }
+        Self { issuer, records, others }
+    }
+
+    /// Whether its record number `position` is an anchor.
+    #[must_use]
+    pub fn is_anchor(&self, position: u32) -> bool {
+        let byte = self.others.get(position as usize / 8).copied().unwrap_or(0);
+        position < self.records && byte >> (position % 8) & 1 == 0
+    }
+}
+
+impl ValueCodec for BatchAuthor {
+    fn encode_value(&self) -> Vec<u8> {
+        let issuer = self.issuer.as_str().as_bytes();
+        let mut out = self.records.encode_value();
+        out.push(issuer.len() as u8); // an issuer id is short
+        out.extend_from_slice(issuer);
+        out.extend_from_slice(&self.others);
+        out
+    }
+
+    fn decode_value(mut bytes: &[u8]) -> Option<Self> {
+        let records = u32::take(&mut bytes)?;
+        let length = u8::take(&mut bytes)?;
+        let (issuer, others) = bytes.split_at_checked(length.into())?;
+        let issuer = IssuerId::new(str::from_utf8(issuer).ok()?).ok()?;
+        let whole = others.len() == records.div_ceil(8) as usize && others.iter().any(|byte| *byte != 0);
+        let unused = others.last().is_some_and(|last| records % 8 != 0 && last >> (records % 8) != 0);
+        let sound = (others.is_empty() || whole) && !unused;
+        sound.then(|| Self { issuer, records, others: others.to_vec() })
     }
 }

@@ -84,10 +84,12 @@ pub fn genesis_of(count: u8) -> Genesis {
         not_before: TimeMs(START),
         not_after: not_after.map(TimeMs),
     };
+    let mut keys = vec![issuer_key(10, Some(START + 7 * DAY)), issuer_key(11, None)];
+    keys.sort_unstable_by_key(|key| key.key.to_bytes());
     let grant = IssuerGrant {
         issuer: issuer(),
         name: "Bauaufsicht Neustadt".into(),
-        keys: vec![issuer_key(10, Some(START + 7 * DAY)), issuer_key(11, None)],
+        keys,
         document_types: vec![1, 2],
     };
     let types = [(1, "building-permit"), (2, "certificate"), (3, "youth-welfare-decision")];
@@ -119,6 +121,7 @@ pub fn anchor(number: u64) -> Anchor {
         public: false,
         document_type: 1,
         valid_until: None,
+        supersedes: None,
     }
 }
 

@@ -27,6 +27,21 @@ impl Descent {
         descent
     }
 
+    /// The roots of the old and the new tree, from the subtree at the end of the way and what stands beside the way.
+    fn roots(&self, seed: &Hash, siblings: &[Hash]) -> (Hash, Hash) {
+        let (mut old, mut new) = (*seed, *seed);
+        let mut left_siblings = self.left_siblings;
+        for sibling in siblings {
+            if left_siblings & 1 == 1 {
+                (old, new) = (node_hash(sibling, &old), node_hash(sibling, &new));
+            } else {
+                new = node_hash(&new, sibling);
+            }
+            left_siblings >>= 1;
+        }
+        (old, new)
+    }
+
     /// Whether the subtree at the end of the way is the whole old tree, whose root the verifier knows.
     const fn ends_at_whole_old_tree(&self) -> bool {
         self.left_siblings == 0
@@ -97,15 +112,27 @@ pub fn verify_consistency(
     };
     expect_len(siblings.len(), descent.steps)?;
 
-    let (mut old, mut new) = (*seed, *seed);
-    let mut left_siblings = descent.left_siblings;
-    for sibling in siblings {
-        if left_siblings & 1 == 1 {
-            (old, new) = (node_hash(sibling, &old), node_hash(sibling, &new));
-        } else {
-            new = node_hash(&new, sibling);
-        }
-        left_siblings >>= 1;
+    if descent.roots(seed, siblings) == (*root1, *root2) { Ok(()) } else { Err(ProofError::RootMismatch) }
+}
+
+/// The root over the first `size1` leaves of the tree of `size2` leaves with `root2`, where a consistency proof shows it.
+/// If it is not the root that somebody signed for `size1`, no other proof can link the two: they are two trees.
+///
+/// Where `size1` is a power of two, a consistency proof does not hold the root that it links, and shows nothing here.
+///
+/// # Errors
+/// Those of [`verify_consistency`].
+pub fn earlier_root(size1: u64, size2: u64, root2: &Hash, proof: &[Hash]) -> Result<Hash, ProofError> {
+    check_sizes(size1, size2)?;
+    let descent = Descent::new(size1, size2);
+    if size1 == size2 {
+        return if proof.is_empty() { Ok(*root2) } else { Err(ProofError::TooLong) };
     }
-    if (old, new) == (*root1, *root2) { Ok(()) } else { Err(ProofError::RootMismatch) }
+    if descent.ends_at_whole_old_tree() {
+        return Err(ProofError::TooShort);
+    }
+    let (seed, siblings) = proof.split_first().ok_or(ProofError::TooShort)?;
+    expect_len(siblings.len(), descent.steps)?;
+    let (old, new) = descent.roots(seed, siblings);
+    if new == *root2 { Ok(old) } else { Err(ProofError::RootMismatch) }
 }

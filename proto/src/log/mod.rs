@@ -14,12 +14,12 @@ pub mod multiproof;
 pub mod tile;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use alloc::vec::Vec;
 use core::borrow::Borrow;
 
-pub use consistency::{consistency_proof, verify_consistency};
+pub use consistency::{consistency_proof, earlier_root, verify_consistency};
 pub use error::{ProofError, ProveError};
 pub use frontier::{Frontier, FrontierError};
 pub use inclusion::{inclusion_proof, root_from_inclusion, verify_inclusion};
@@ -58,12 +58,16 @@ impl<R: NodeReader + ?Sized> NodeReader for &R {
 /// Hash of a leaf: SHA-256 over a zero byte and the leaf's bytes.
 #[must_use]
 pub fn leaf_hash(bytes: &[u8]) -> Hash {
+    #[cfg(test)]
+    tests::count_hash();
     Hash::of(&[&[0x00], bytes])
 }
 
 /// Hash of an inner node: SHA-256 over a one byte and the hashes of both children.
 #[must_use]
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
+    #[cfg(test)]
+    tests::count_hash();
     Hash::of(&[&[0x01], &left.0, &right.0])
 }
 

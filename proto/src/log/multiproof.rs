@@ -53,9 +53,45 @@ fn prove_range<R: NodeReader + ?Sized>(
 /// [`ProofError::NoLeaves`], [`ProofError::NotAscending`], [`ProofError::IndexOutOfRange`], [`ProofError::TooShort`],
 /// [`ProofError::TooLong`].
 pub fn root_from(leaves: &[(u64, Hash)], size: u64, proof: &[Hash]) -> Result<Hash, ProofError> {
+    walk(leaves, size, proof, &mut |_, _, _| ())
+}
+
+/// The RFC 6962 path of the leaf at `index`, from its sibling upwards, out of the proof of these leaves, of which it
+/// must be one; and the root that it leads to. For those who know single paths only.
+///
+/// # Errors
+/// [`ProofError::NoLeaves`] where it is none of them, and those of [`root_from`].
+pub fn path_of(
+    index: u64,
+    leaves: &[(u64, Hash)],
+    size: u64,
+    proof: &[Hash],
+) -> Result<(Vec<Hash>, Hash), ProofError> {
+    if leaves.iter().all(|(at, _)| *at != index) {
+        return Err(ProofError::NoLeaves);
+    }
+    let mut path = Vec::new();
+    // Parts come from below, so siblings do as well.
+    let root = walk(leaves, size, proof, &mut |[lo, mid, hi], left, right| {
+        if (lo..mid).contains(&index) {
+            path.push(right);
+        } else if (mid..hi).contains(&index) {
+            path.push(left);
+        }
+    })?;
+    Ok((path, root))
+}
+
+/// The root, telling of each node on the way its range, where that is split, and both children.
+fn walk(
+    leaves: &[(u64, Hash)],
+    size: u64,
+    proof: &[Hash],
+    told: &mut dyn FnMut([u64; 3], Hash, Hash),
+) -> Result<Hash, ProofError> {
     check_indices(leaves.iter().map(|(index, _)| *index), size)?;
     let mut rest = proof.iter();
-    let root = root_of_range(0, size, leaves, &mut rest)?;
+    let root = root_of_range(0, size, leaves, &mut rest, told)?;
     if rest.as_slice().is_empty() { Ok(root) } else { Err(ProofError::TooLong) }
 }
 
@@ -64,6 +100,7 @@ fn root_of_range(
     hi: u64,
     leaves: &[(u64, Hash)],
     proof: &mut slice::Iter<'_, Hash>,
+    told: &mut dyn FnMut([u64; 3], Hash, Hash),
 ) -> Result<Hash, ProofError> {
     let Some((_, first)) = leaves.first() else {
         return proof.next().copied().ok_or(ProofError::TooShort);
@@ -73,8 +110,9 @@ fn root_of_range(
     }
     let mid = lo + split(hi - lo);
     let (left, right) = leaves.split_at(leaves.partition_point(|(index, _)| *index < mid));
-    let left = root_of_range(lo, mid, left, proof)?;
-    let right = root_of_range(mid, hi, right, proof)?;
+    let left = root_of_range(lo, mid, left, proof, told)?;
+    let right = root_of_range(mid, hi, right, proof, told)?;
+    told([lo, mid, hi], left, right);
     Ok(node_hash(&left, &right))
 }
 

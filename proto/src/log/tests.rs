@@ -2,11 +2,30 @@
 
 #![allow(clippy::unwrap_used)]
 
+extern crate std;
+
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use super::*;
+
+std::thread_local! {
+    static HASHES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Each hash of the log's maths is counted here.
+pub(super) fn count_hash() {
+    HASHES.set(HASHES.get() + 1);
+}
+
+/// How many hashes that takes.
+pub(crate) fn hashes_of<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    let before = HASHES.get();
+    let done = work();
+    (done, HASHES.get() - before)
+}
 
 /// SplitMix64: the same numbers on every machine.
 struct Random(u64);
@@ -274,6 +293,33 @@ fn consistency_proofs_are_those_of_the_rfc_and_verify() {
 }
 
 #[test]
+fn a_consistency_proof_shows_the_earlier_root_whatever_somebody_signed() {
+    let leaves = leaves(70);
+    let tree = Levels::new(leaves.clone());
+    let roots: Vec<Hash> = (0..=70).map(|size| mth(&leaves[..size])).collect();
+    for new in 1..=70_usize {
+        for old in 1..=new {
+            let mut proof = consistency_proof(&tree, old as u64, new as u64).unwrap();
+            let shown = |proof: &[Hash]| earlier_root(old as u64, new as u64, &roots[new], proof);
+            let expected = match old {
+                _ if old == new => Ok(roots[old]),
+                _ if old.is_power_of_two() => Err(ProofError::TooShort),
+                _ => Ok(roots[old]),
+            };
+            assert_eq!(shown(&proof), expected, "{old} {new}");
+            for i in 0..proof.len() {
+                proof[i].0[7] ^= 1;
+                assert!(shown(&proof).is_err(), "{old} {new}: what leads to no root shows nothing");
+                proof[i].0[7] ^= 1;
+            }
+            proof.push(Hash::ZERO);
+            assert!(shown(&proof).is_err(), "{old} {new}");
+        }
+    }
+    assert!(earlier_root(3, 2, &roots[2], &[]).is_err() && earlier_root(0, 2, &roots[2], &[]).is_err());
+}
+
+#[test]
 fn a_damaged_consistency_proof_is_refused() {
     let leaves = leaves(12);
     let tree = Levels::new(leaves.clone());
@@ -325,6 +371,13 @@ fn multiproofs_of_every_choice_of_leaves_verify() {
             each_wrong_length(&proof, root, |bad| {
                 assert!(multiproof::verify(&chosen, size, bad, &root).is_err());
             });
+            for index in 0..size {
+                let path = multiproof::path_of(index, &chosen, size, &proof);
+                let single = inclusion_proof(&tree, index, size).unwrap();
+                let expected =
+                    if indices.contains(&index) { Ok((single, root)) } else { Err(ProofError::NoLeaves) };
+                assert_eq!(path, expected);
+            }
             if let [index] = indices[..] {
                 let mut single = inclusion_proof(&tree, index, size).unwrap();
                 let mut same = proof.clone();

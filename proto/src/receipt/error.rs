@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-use crate::{AuthorError, DecodeError, encoding::Base64Error, log, note::CheckpointError};
+use crate::{AuthorError, DecodeError, encoding::Base64Error, log, note::CheckpointError, status::Status};
 
 use super::RECEIPT_MAX;
 
@@ -109,6 +109,22 @@ pub enum NotVerified {
     /// The status chunks are not those of the newest header.
     #[error("the receipt's status is not the one that the authorities signed: {0}")]
     Status(log::ProofError),
+    /// A change of the record's status that is none, or stands where it cannot.
+    #[error("change {number} of the record's status: {why}")]
+    Change {
+        /// Which one, from 1.
+        number: usize,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// What the changes lead to is not what the authorities signed.
+    #[error("the receipt shows changes up to the status {shown}, and the authorities signed {signed}")]
+    ChangesMissing {
+        /// The status after the changes of the receipt.
+        shown: Status,
+        /// The status in the chunk.
+        signed: Status,
+    },
     /// The record's document type is not registered in the genesis.
     #[error("the record's document type is not registered in the genesis")]
     UnknownDocumentType,

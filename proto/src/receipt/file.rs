@@ -1,8 +1,8 @@
 //! The receipt as JSON: `<document>.markstein.json`.
 //!
 //! Bytes are canonical base64 (RFC 4648 section 4, padded). A list of hashes is the base64 of the hashes one after
-//! the other. Entries that are unknown or stand there twice are refused, and so is another JSON value that would be
-//! read as the same receipt: a list in place of an object, `null`, an empty list of handovers.
+//! the other; that of a status proof is shorter (`status::proof`). Entries that are unknown or stand there twice are refused, and so is another JSON value that would be
+//! read as the same receipt: a list in place of an object, `null`, an empty list of handovers or changes.
 
 use alloc::{
     string::{String, ToString},
@@ -15,13 +15,16 @@ use serde_json::Value;
 use crate::{
     AUTHORITY_SET_MAX, Hash, LEAF_MAX, LeafIndex, Salt,
     encoding::{base64_decode, base64_encode},
-    status::{Chunk, StatusProof},
+    status::{Chunk, PROOF_BYTES_MAX, StatusProof},
 };
 
-use super::{HANDOVERS_MAX, Handover, PlacedLeaf, RECEIPT_FORMAT, RECEIPT_MAX, Receipt, ReceiptError};
+use super::{
+    CHANGES_MAX, ChangeLeaves, HANDOVERS_MAX, Handover, PlacedLeaf, RECEIPT_FORMAT, RECEIPT_MAX, Receipt,
+    ReceiptError,
+};
 
-/// Most hashes of one proof: five leaves in a tree of 2^63.
-const HASHES_MAX: usize = 5 * 64;
+/// Most hashes of one proof: five leaves, and three for each change, in a tree of 2^63.
+const HASHES_MAX: usize = (5 + 3 * CHANGES_MAX) * 64;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +57,16 @@ struct LeafFile {
 struct StatusFile {
     chunks: Vec<ChunkFile>,
     proof: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<ChangeFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangeFile {
+    record: LeafFile,
+    batch_head: LeafFile,
+    header: LeafFile,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,7 +109,8 @@ impl Receipt {
         }
         let file: File = serde_json::from_slice(json).map_err(malformed)?;
         // A part takes far more memory as a JSON value than in the file, so they are counted before that is made.
-        if file.handovers.len() > HANDOVERS_MAX || file.status.chunks.len() > 2 {
+        let StatusFile { chunks, changes, .. } = &file.status;
+        if file.handovers.len() > HANDOVERS_MAX || chunks.len() > 2 || changes.len() > CHANGES_MAX {
             return Err(ReceiptError::Malformed("more parts than a receipt can have".into()));
         }
         // Serde would also read a list as an object and `null` as an absent entry.
@@ -109,10 +123,10 @@ impl Receipt {
         Self::try_from(file)
     }
 
-    /// The receipt file: indented JSON that ends in a newline.
+    /// The receipt file: one line of JSON, for many of them are kept and sent.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut json = serde_json::to_string_pretty(&File::from(self))
+        let mut json = serde_json::to_string(&File::from(self))
             .expect("strings, numbers and lists always have a JSON form");
         json.push('\n');
         json
@@ -134,12 +148,26 @@ impl TryFrom<File> for Receipt {
             header: leaf("header", &file.header)?,
             latest_header: leaf("latest header", &file.latest_header)?,
             proof: hashes("proof", &file.proof)?,
-            status: StatusProof {
-                chunks: chunks.collect::<Result<_, ReceiptError>>()?,
-                proof: hashes("status proof", &file.status.proof)?,
-            },
+            status: StatusProof::from_bytes(
+                chunks.collect::<Result<_, ReceiptError>>()?,
+                &bytes("status proof", &file.status.proof, PROOF_BYTES_MAX)?,
+            )
+            .map_err(|_| ReceiptError::Length { field: "status proof" })?,
+            changes: file.status.changes.iter().map(ChangeLeaves::try_from).collect::<Result<_, _>>()?,
             checkpoint: file.checkpoint,
             handovers: file.handovers.into_iter().map(Handover::try_from).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl TryFrom<&ChangeFile> for ChangeLeaves {
+    type Error = ReceiptError;
+
+    fn try_from(file: &ChangeFile) -> Result<Self, ReceiptError> {
+        Ok(Self {
+            record: leaf("status change", &file.record)?,
+            batch_head: leaf("batch head of a status change", &file.batch_head)?,
+            header: leaf("header of a status change", &file.header)?,
         })
     }
 }
@@ -173,10 +201,21 @@ impl From<&Receipt> for File {
             proof: hashes_text(&receipt.proof),
             status: StatusFile {
                 chunks: receipt.status.chunks.iter().map(chunk).collect(),
-                proof: hashes_text(&receipt.status.proof),
+                proof: base64_encode(&receipt.status.to_bytes()),
+                changes: receipt.changes.iter().map(ChangeFile::from).collect(),
             },
             checkpoint: receipt.checkpoint.clone(),
             handovers: receipt.handovers.iter().map(HandoverFile::from).collect(),
+        }
+    }
+}
+
+impl From<&ChangeLeaves> for ChangeFile {
+    fn from(change: &ChangeLeaves) -> Self {
+        Self {
+            record: (&change.record).into(),
+            batch_head: (&change.batch_head).into(),
+            header: (&change.header).into(),
         }
     }
 }

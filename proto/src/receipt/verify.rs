@@ -11,7 +11,7 @@ use crate::{
     status::Status,
 };
 
-use super::{Handover, NotVerified, PlacedLeaf, Receipt};
+use super::{Handover, NotVerified, PlacedLeaf, Receipt, StatusEvent, changes::Change};
 
 /// What a verifier trusts: the genesis, from a source of its own. Everything else follows from it.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ pub struct Voucher {
     pub name: String,
 }
 
-/// What a receipt proves. Only [`Receipt::verify`] and [`Receipt::verify_with`] make one.
+/// What a receipt proves. Only a verification makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
@@ -71,8 +71,13 @@ pub struct Verified {
     pub index: LeafIndex,
     /// Its block.
     pub height: Height,
+    /// The earlier record that this one replaced.
+    pub supersedes: Option<LeafIndex>,
     /// The record's status at the as-of time.
     pub status: Status,
+    /// How it came to that status, oldest first. Complete only as far as the status calls for: a suspension that was
+    /// lifted may be left out by whoever made the receipt.
+    pub history: Vec<StatusEvent>,
     /// The status of its issuer's grant at the as-of time; a later withdrawal does not touch the record.
     pub issuer_status: Status,
     /// The time status is proven for, in seconds since 1970: when the last of a quorum had seen nothing newer.
@@ -89,13 +94,24 @@ pub struct Verified {
     pub quorum: usize,
 }
 
+/// What a receipt proves of its record, whatever document that is of. Only [`Receipt::verify_record`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifiedRecord {
+    /// What the record commits to. Nothing was compared with it.
+    pub commitment: Commitment,
+    /// All else.
+    pub facts: Verified,
+}
+
 /// The decoded leaves of a receipt, each of the kind its place calls for.
-struct Leaves {
-    anchor: Anchor,
-    head: BatchHead,
-    grant: IssuerGrant,
-    header: Header,
-    latest: Header,
+pub(super) struct Leaves {
+    pub(super) anchor: Anchor,
+    pub(super) head: BatchHead,
+    pub(super) grant: IssuerGrant,
+    pub(super) header: Header,
+    pub(super) latest: Header,
+    pub(super) changes: Vec<Change>,
 }
 
 impl Receipt {
@@ -119,12 +135,34 @@ impl Receipt {
     ) -> Result<Verified, NotVerified> {
         let leaves = Leaves::decode(self)?;
         check_document(&leaves.anchor, self.salt.as_ref(), document)?;
+        self.verify_leaves(trust, leaves, verdict)
+    }
+
+    /// Checks all but the document: what the ledger says of the record, for those who do not have the document at hand.
+    /// It says nothing of any document, and the salt is not looked at.
+    ///
+    /// # Errors
+    /// The first check that failed, see [`NotVerified`].
+    pub fn verify_record(&self, trust: &TrustRoot) -> Result<VerifiedRecord, NotVerified> {
+        let leaves = Leaves::decode(self)?;
+        let commitment = leaves.anchor.commitment;
+        Ok(VerifiedRecord { commitment, facts: self.verify_leaves(trust, leaves, &key::strictly)? })
+    }
+
+    fn verify_leaves(
+        &self,
+        trust: &TrustRoot,
+        leaves: Leaves,
+        verdict: Verdict<'_>,
+    ) -> Result<Verified, NotVerified> {
         self.check_ledger(trust, &leaves)?;
         self.check_places(&leaves)?;
+        self.check_change_places(&leaves)?;
         self.check_batch(&leaves, verdict)?;
         let set = self.follow_handovers(trust, verdict)?;
         let (size, count) = self.check_checkpoint(trust, &set, &leaves.latest, verdict)?;
         let (status, issuer_status) = self.check_status(&leaves.latest)?;
+        let history = self.check_changes(&leaves, status)?;
         let Leaves { anchor, grant, header, .. } = leaves;
         let document_type = trust.genesis.document_type(anchor.document_type);
         Ok(Verified {
@@ -137,7 +175,9 @@ impl Receipt {
             valid_until: anchor.valid_until,
             index: self.record.index,
             height: header.height,
+            supersedes: anchor.supersedes,
             status,
+            history,
             issuer_status,
             as_of_s: count.as_of_s,
             log_size: size,
@@ -248,10 +288,15 @@ impl Receipt {
         Ok((record, grant))
     }
 
-    /// The leaves under the multiproof, ascending; the two headers may be one leaf.
-    fn log_leaves(&self) -> Result<Vec<(u64, Hash)>, NotVerified> {
+    /// Place and hash of each leaf under the multiproof, ascending; headers and heads may be one leaf.
+    ///
+    /// # Errors
+    /// [`NotVerified::Places`] where two different ones have one place.
+    pub fn log_leaves(&self) -> Result<Vec<(u64, Hash)>, NotVerified> {
         let mut leaves = BTreeMap::new();
-        for leaf in [&self.grant, &self.batch_head, &self.record, &self.header, &self.latest_header] {
+        let own = [&self.grant, &self.batch_head, &self.record, &self.header, &self.latest_header];
+        let changes = self.changes.iter().flat_map(|c| [&c.record, &c.batch_head, &c.header]);
+        for leaf in own.into_iter().chain(changes) {
             let hash = log::leaf_hash(&leaf.bytes);
             if leaves.insert(leaf.index.0, hash).is_some_and(|other| other != hash) {
                 return Err(NotVerified::Places("two different leaves have the same place"));
@@ -273,11 +318,12 @@ impl Leaves {
             grant,
             header: decode("header", &receipt.header, Leaf::into_header)?,
             latest: decode("latest header", &receipt.latest_header, Leaf::into_header)?,
+            changes: receipt.changes.iter().map(Change::decode).collect::<Result<_, _>>()?,
         })
     }
 }
 
-fn decode<T>(
+pub(super) fn decode<T>(
     part: &'static str,
     leaf: &PlacedLeaf,
     kind: impl FnOnce(Leaf) -> Result<T, DecodeError>,

@@ -5,12 +5,15 @@
 //! have no status, such as headers, stay at zero.
 
 mod proof;
+mod step;
 mod tree;
+mod zero;
 
 #[cfg(test)]
 mod tests;
 
-pub use proof::{ProvenStatus, StatusProof, all_valid_root};
+pub use proof::{PROOF_BYTES_MAX, ProofBytesError, ProvenStatus, StatusProof, all_valid_root};
+pub use step::{StatusStep, StepError};
 pub use tree::{Overlay, StatusDelta, StatusReader, TOP_LEVEL, apply, status_root, zero_root};
 
 /// Statuses in one chunk.
@@ -49,10 +52,27 @@ impl Status {
         }
     }
 
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Revoked => "revoked",
+            Self::Suspended => "suspended",
+            Self::Superseded => "superseded",
+        }
+    }
+
     /// Whether nothing can follow it.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Revoked | Self::Superseded)
+    }
+}
+
+impl core::fmt::Display for Status {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -4,7 +4,8 @@ use alloc::{collections::BTreeMap, vec::Vec};
 
 use super::{
     Chunk, Status, StatusReader, chunk_count, chunk_of,
-    tree::{Nodes, status_root},
+    tree::{Nodes, TOP_LEVEL, status_root},
+    zero::ZERO_ROOTS,
 };
 use crate::{
     Hash, LeafIndex, LogSize,
@@ -37,8 +38,23 @@ impl StatusProof {
         let places = places(indices, size)?;
         let chunk = |place: &u64| Ok((*place, reader.chunk(*place)?.unwrap_or(Chunk::ZERO)));
         let chunks = places.iter().map(chunk).collect::<Result<_, R::Error>>().map_err(ProveError::Reader)?;
-        let proof = multiproof::prove(&Nodes::of_log(reader, size.0), &places, chunk_count(size.0))?;
+        let proof = multiproof::prove(&Nodes(reader), &places, chunk_count(size.0))?;
         Ok(Self { chunks, proof })
+    }
+
+    /// The short form of the proof, without the chunks: where nothing was changed, which is nearly everywhere, one byte, the
+    /// level of a root of zero chunks; else `ff` and the hash. What can be said by a level is never said by a hash.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        proof_bytes(&self.proof)
+    }
+
+    /// A proof of these chunks, from its short form.
+    ///
+    /// # Errors
+    /// [`ProofBytesError`] for anything but what [`StatusProof::to_bytes`] gives.
+    pub fn from_bytes(chunks: Vec<(u64, Chunk)>, bytes: &[u8]) -> Result<Self, ProofBytesError> {
+        Ok(Self { chunks, proof: proof_from_bytes(bytes)? })
     }
 
     /// Checks that these are exactly the chunks that hold `indices`, under the root for a log of `size` leaves.
@@ -65,6 +81,48 @@ impl StatusProof {
         }
         Ok(ProvenStatus(self.chunks.iter().copied().collect()))
     }
+}
+
+/// Before a hash in [`StatusProof::to_bytes`]; below it are the levels of roots of zero chunks.
+const HASH_FOLLOWS: u8 = 0xff;
+/// Most hashes of a proof: two chunks of 2^57.
+const PROOF_MAX: usize = 2 * TOP_LEVEL as usize;
+/// Longest form of a proof.
+pub const PROOF_BYTES_MAX: usize = PROOF_MAX * (1 + size_of::<Hash>());
+
+/// The bytes are not the one form of a status proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a status proof has `ff` before each hash, and one byte for each root of zero chunks")]
+pub struct ProofBytesError;
+
+fn proof_bytes(proof: &[Hash]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for hash in proof {
+        match ZERO_ROOTS.iter().position(|root| root == hash) {
+            Some(level) => bytes.push(level as u8),
+            None => {
+                bytes.push(HASH_FOLLOWS);
+                bytes.extend_from_slice(&hash.0);
+            }
+        }
+    }
+    bytes
+}
+
+fn proof_from_bytes(bytes: &[u8]) -> Result<Vec<Hash>, ProofBytesError> {
+    let (mut proof, mut rest) = (Vec::new(), bytes);
+    while let Some((first, after)) = rest.split_first() {
+        let hash = if *first == HASH_FOLLOWS {
+            let (hash, after) = after.split_first_chunk().ok_or(ProofBytesError)?;
+            rest = after;
+            Hash(*hash)
+        } else {
+            rest = after;
+            *ZERO_ROOTS.get(usize::from(*first)).ok_or(ProofBytesError)?
+        };
+        proof.push(hash);
+    }
+    if proof.len() <= PROOF_MAX && proof_bytes(&proof) == bytes { Ok(proof) } else { Err(ProofBytesError) }
 }
 
 impl ProvenStatus {

@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 use core::convert::Infallible;
 
 use super::*;
+use crate::log::tests::hashes_of;
 use crate::log::{ProofError, ProveError, leaf_hash, root_of};
-use crate::{Hash, LeafIndex, LogSize};
+use crate::{Hash, LeafIndex, LogSize, Reason, StatusChange};
 
 /// A store in memory.
 #[derive(Default, Clone)]
@@ -29,8 +30,8 @@ impl StatusReader for Store {
 }
 
 impl Store {
-    fn apply(&mut self, changes: &[(u64, Status)]) {
-        let delta = apply(self, &changes.iter().copied().collect()).unwrap();
+    fn apply(&mut self, changes: &[(u64, Status)], size: u64) {
+        let delta = apply(self, &changes.iter().copied().collect(), size).unwrap();
         self.0.merge(delta);
     }
 }
@@ -137,7 +138,7 @@ fn random_changes_to_a_growing_log_agree_with_recomputation() {
             model.0.resize(size as usize, Status::Valid);
             let changes: Vec<(u64, Status)> =
                 (0..random.below(6)).map(|_| (random.below(size), all[random.below(4) as usize])).collect();
-            store.apply(&changes);
+            store.apply(&changes, size);
             for (index, status) in changes {
                 model.0[index as usize] = status;
             }
@@ -157,8 +158,8 @@ fn random_changes_to_a_growing_log_agree_with_recomputation() {
 #[test]
 fn a_stored_node_does_not_depend_on_the_size_of_the_log() {
     let mut store = Store::default();
-    store.apply(&[(3, Status::Revoked)]);
-    store.apply(&[(640, Status::Suspended), (5, Status::Superseded)]);
+    store.apply(&[(3, Status::Revoked)], 4);
+    store.apply(&[(640, Status::Suspended), (5, Status::Superseded)], 641);
     let mut model = Model(vec![Status::Valid; 128 * 40]);
     model.0[3] = Status::Revoked;
     model.0[5] = Status::Superseded;
@@ -169,41 +170,87 @@ fn a_stored_node_does_not_depend_on_the_size_of_the_log() {
     }
 }
 
+/// A node above those that were stored follows from them, whatever the log had grown to when they were.
+#[test]
+fn changes_before_the_log_grew_count_in_later_roots() {
+    let mut random = Random(8);
+    for _ in 0..40 {
+        let (mut model, mut store, mut size) = (Model(vec![]), Store::default(), 1);
+        for _ in 0..8 {
+            let most = 1 << random.below(15);
+            size += random.below(most);
+            model.0.resize(size as usize, Status::Valid);
+            let index = random.below(size.min(300));
+            store.apply(&[(index, Status::Suspended)], size);
+            model.0[index as usize] = Status::Suspended;
+            let grown = size + random.below(20_000);
+            model.0.resize(grown as usize, Status::Valid);
+            assert_eq!(status_root(&store, grown), Ok(model.root()), "{index} of {size}, then {grown}");
+            model.0.truncate(size as usize);
+        }
+    }
+}
+
 #[test]
 fn only_paths_above_changed_chunks_are_written() {
     let store = Store::default();
-    let delta = apply(&store, &BTreeMap::from([(0, Status::Revoked), (127, Status::Revoked)])).unwrap();
-    assert_eq!((delta.chunks.len(), delta.nodes.len()), (1, usize::from(TOP_LEVEL)));
-    let last = apply(&store, &BTreeMap::from([(0, Status::Revoked), (u64::MAX, Status::Revoked)])).unwrap();
-    assert_eq!((last.chunks.len(), last.nodes.len()), (2, 2 * usize::from(TOP_LEVEL) - 1));
-    assert_eq!(apply(&store, &BTreeMap::new()), Ok(StatusDelta::default()));
-    assert_eq!(apply(&store, &BTreeMap::from([(9, Status::Valid)])), Ok(StatusDelta::default()));
+    let changes = |places: &[u64]| places.iter().map(|place| (*place, Status::Revoked)).collect();
+    let count = |changes: &BTreeMap<u64, Status>, size| {
+        let delta = apply(&store, changes, size).unwrap();
+        (delta.chunks.len(), delta.nodes.len())
+    };
+    assert_eq!(count(&changes(&[0, 127]), 128), (1, 0));
+    assert_eq!(count(&changes(&[0, 127]), 129), (1, 1));
+    assert_eq!(count(&changes(&[0, 127]), 1_000_000), (1, 13));
+    let top = usize::from(TOP_LEVEL);
+    assert_eq!(count(&changes(&[0, u64::MAX]), u64::MAX), (2, 2 * top - 1));
+    assert_eq!(count(&changes(&[]), 1000), (0, 0));
+    assert_eq!(count(&BTreeMap::from([(9, Status::Valid)]), 1000), (0, 0));
+}
+
+#[test]
+fn a_change_costs_less_than_fifty_hashes_in_a_log_of_a_million() {
+    let (mut store, mut random, mut most) = (Store::default(), Random(50), 0);
+    for size in [1_000_001, 1_048_577, 1_200_000] {
+        for _ in 0..500 {
+            let changes = BTreeMap::from([(random.below(size), Status::Revoked)]);
+            let (delta, hashes) = hashes_of(|| {
+                let delta = apply(&store, &changes, size).unwrap();
+                status_root(&Overlay { delta: &delta, parent: &store }, size).unwrap();
+                delta
+            });
+            most = most.max(hashes);
+            store.0.merge(delta);
+        }
+    }
+    assert!(most < 50, "{most} hashes");
 }
 
 #[test]
 fn a_change_taken_back_gives_the_root_from_before() {
     let mut store = Store::default();
-    store.apply(&[(700, Status::Suspended)]);
+    store.apply(&[(700, Status::Suspended)], 1000);
     assert_ne!(status_root(&store, 1000), status_root(&Store::default(), 1000));
-    store.apply(&[(700, Status::Valid)]);
+    store.apply(&[(700, Status::Valid)], 1000);
     assert_eq!(status_root(&store, 1000), status_root(&Store::default(), 1000));
-    assert_eq!(store.0.nodes[&(TOP_LEVEL, 0)], zero_root(TOP_LEVEL));
+    assert_eq!(store.0.nodes[&(3, 0)], zero_root(3));
 }
 
 #[test]
 fn overlays_stack_and_merge() {
     let mut base = Store::default();
-    base.apply(&[(1, Status::Revoked)]);
-    let first = apply(&base, &BTreeMap::from([(300, Status::Suspended)])).unwrap();
+    base.apply(&[(1, Status::Revoked)], 400);
+    let first = apply(&base, &BTreeMap::from([(300, Status::Suspended)]), 400).unwrap();
     let middle = Overlay { delta: &first, parent: &base };
-    let second = apply(&middle, &BTreeMap::from([(300, Status::Valid), (2, Status::Revoked)])).unwrap();
+    let changes = BTreeMap::from([(300, Status::Valid), (2, Status::Revoked)]);
+    let second = apply(&middle, &changes, 400).unwrap();
     let parent: &dyn StatusReader<Error = Infallible> = &middle;
     let top = Overlay { delta: &second, parent };
 
     let mut stored = base.clone();
-    stored.apply(&[(300, Status::Suspended)]);
+    stored.apply(&[(300, Status::Suspended)], 400);
     assert_eq!(status_root(&middle, 400), status_root(&stored, 400));
-    stored.apply(&[(300, Status::Valid), (2, Status::Revoked)]);
+    stored.apply(&[(300, Status::Valid), (2, Status::Revoked)], 400);
     assert_eq!(status_root(&top, 400), status_root(&stored, 400));
 
     let mut merged = first.clone();
@@ -213,11 +260,61 @@ fn overlays_stack_and_merge() {
     assert_eq!(base.0, stored.0);
 }
 
+/// From which status a record leads to which, all that there are.
+#[test]
+fn the_table_of_transitions() {
+    use Status::{Revoked, Superseded, Suspended, Valid};
+    let all = [Valid, Revoked, Suspended, Superseded];
+    let changes = [(Valid, Suspended), (Valid, Revoked), (Suspended, Valid), (Suspended, Revoked)];
+    let target = LeafIndex(5);
+    for from in all {
+        for to in all {
+            let change = StatusChange::new(target, from, to, Reason::Other);
+            assert_eq!(change.is_ok(), changes.contains(&(from, to)), "{from} to {to}");
+            let Ok(change) = change else { continue };
+            for current in all {
+                let expected = match current {
+                    _ if current.is_terminal() => Err(StepError::Terminal(current)),
+                    _ if current == from => Ok(to),
+                    _ => Err(StepError::Other { expected: from, found: current }),
+                };
+                assert_eq!(StatusStep::Change(change).applied_to(current), expected);
+            }
+        }
+        let superseded = StatusStep::Supersede(target).applied_to(from);
+        let expected = if from.is_terminal() { Err(StepError::Terminal(from)) } else { Ok(Superseded) };
+        assert_eq!(superseded, expected);
+    }
+}
+
+/// Whatever is tried in whatever order: nothing follows a terminal status, and each step is one of the table's.
+#[test]
+fn random_steps_never_leave_the_table() {
+    let mut random = Random(21);
+    let all = [Status::Valid, Status::Revoked, Status::Suspended, Status::Superseded];
+    for _ in 0..2000 {
+        let (mut current, mut ended) = (Status::Valid, false);
+        for _ in 0..12 {
+            let (from, to) = (all[random.below(4) as usize], all[random.below(4) as usize]);
+            let step = match StatusChange::new(LeafIndex(1), from, to, Reason::Appeal) {
+                Ok(change) => StatusStep::Change(change),
+                Err(_) if random.below(4) == 0 => StatusStep::Supersede(LeafIndex(1)),
+                Err(_) => continue,
+            };
+            if let Ok(next) = step.applied_to(current) {
+                assert!(!ended && next != current, "{current} to {next}");
+                assert!(current.may_change_to(next) || next == Status::Superseded);
+                (current, ended) = (next, next.is_terminal());
+            }
+        }
+    }
+}
+
 #[test]
 fn a_damaged_status_proof_is_refused() {
     let mut store = Store::default();
-    store.apply(&[(130, Status::Revoked), (500, Status::Superseded)]);
     let (size, indices) = (700, [130, 500]);
+    store.apply(&[(130, Status::Revoked), (500, Status::Superseded)], size);
     let root = status_root(&store, size).unwrap();
     let good = prove(&store, &indices, size).unwrap();
     assert_eq!(good.chunks.len(), 2);
@@ -274,6 +371,25 @@ fn a_status_proof_has_exactly_the_chunks_asked_for() {
 }
 
 #[test]
+fn the_short_form_of_a_proof_is_the_only_one() {
+    let mut store = Store::default();
+    store.apply(&[(700, Status::Revoked), (90_000, Status::Suspended)], 200_000);
+    let good = prove(&store, &[5, 150_000], 200_000).unwrap();
+    let bytes = good.to_bytes();
+    assert!(bytes.len() < good.proof.len() * 8, "{} bytes for {} hashes", bytes.len(), good.proof.len());
+    let read = |bytes: &[u8]| StatusProof::from_bytes(good.chunks.clone(), bytes);
+    assert_eq!(read(&bytes).unwrap(), good);
+    for end in 0..bytes.len() {
+        assert!(read(&bytes[..end]).is_err() || read(&bytes[..end]).unwrap().proof.len() < good.proof.len());
+    }
+    let said_by_a_hash = [&[0xff][..], &zero_root(3).0].concat();
+    assert_eq!(read(&said_by_a_hash), Err(ProofBytesError));
+    assert_eq!(read(&[3]).unwrap().proof, [zero_root(3)]);
+    assert_eq!(read(&[TOP_LEVEL + 1]), Err(ProofBytesError));
+    assert!(read(&[0; 114]).is_ok() && read(&[0; 115]).is_err());
+}
+
+#[test]
 fn leaves_that_are_not_in_the_log_have_no_status() {
     let store = Store::default();
     let empty = StatusProof { chunks: vec![], proof: vec![] };
@@ -296,11 +412,11 @@ fn bits_for_leaves_beyond_the_log_are_refused() {
         let first_beyond = size % 128;
         for beyond in (first_beyond..128).filter(|_| first_beyond != 0) {
             let mut store = Store::default();
-            store.apply(&[(chunk_of(size - 1).0 * 128 + beyond, Status::Suspended)]);
+            store.apply(&[(chunk_of(size - 1).0 * 128 + beyond, Status::Suspended)], size);
             assert_eq!(verdict(&store), Err(ProofError::StatusBeyondLog), "{size} {beyond}");
         }
         let mut store = Store::default();
-        store.apply(&[(size - 1, Status::Suspended)]);
+        store.apply(&[(size - 1, Status::Suspended)], size);
         assert_eq!(verdict(&store), Ok(vec![Status::Suspended]));
     }
 }

@@ -3,13 +3,15 @@
 //! A node is defined for the tree of chunks padded with zero chunks without end, so what is stored for a range does
 //! not depend on how long the log was when it was stored. The root for a log of some size is taken over its first
 //! `chunk_count` chunks with the splits of RFC 6962, which ask only for nodes whose whole range lies within those
-//! chunks. So the padding never enters a root; it only allows a change to be carried up to [`TOP_LEVEL`] at once,
-//! and nothing has to be done when the log grows.
+//! chunks. So the padding never enters a root.
+//!
+//! A change is carried up to the node that holds all chunks of the log at its time, so it costs about log2(size / 128)
+//! hashes. Nothing has to be done when the log grows: the nodes above, which are the first of their levels, follow from
+//! those below where they are not stored.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::vec::Vec;
 
-use super::{Chunk, Status, chunk_count, chunk_of};
+use super::{Chunk, Status, chunk_count, chunk_of, zero::ZERO_ROOTS};
 use crate::Hash;
 use crate::log::{NodeReader, leaf_hash, node_hash, root_at};
 
@@ -29,7 +31,7 @@ pub trait StatusReader {
 
     /// Root of the full, aligned subtree number `index` of 2^`level` chunks, in the tree padded with zero chunks.
     /// Levels are 1 to [`TOP_LEVEL`]: level 0 follows from the chunk. Nothing stored means that every chunk below is
-    /// zero.
+    /// zero; of the first node of a level it may also mean that the log was shorter when a chunk below was changed.
     ///
     /// # Errors
     /// Whatever the store says.
@@ -49,28 +51,37 @@ impl<R: StatusReader + ?Sized> StatusReader for &R {
 }
 
 /// Root of a full subtree of 2^`level` zero chunks.
+///
+/// # Panics
+/// Above [`TOP_LEVEL`].
 #[must_use]
-pub fn zero_root(level: u8) -> Hash {
-    (0..level).fold(leaf_hash(&Chunk::ZERO.0), |below, _| node_hash(&below, &below))
+pub const fn zero_root(level: u8) -> Hash {
+    ZERO_ROOTS[level as usize]
 }
 
 /// The nodes of the status tree for the log maths, with what is not stored filled in.
-pub(super) struct Nodes<'a, R: ?Sized> {
-    reader: &'a R,
-    /// [`zero_root`] of each level that will be asked for.
-    zero_roots: Vec<Hash>,
-}
+pub(super) struct Nodes<'a, R: ?Sized>(pub(super) &'a R);
 
-impl<'a, R: StatusReader + ?Sized> Nodes<'a, R> {
-    fn new(reader: &'a R, level_max: u8) -> Self {
-        let lowest = leaf_hash(&Chunk::ZERO.0);
-        let all = core::iter::successors(Some(lowest), |below| Some(node_hash(below, below)));
-        Self { reader, zero_roots: all.take(usize::from(level_max) + 1).collect() }
+impl<R: StatusReader + ?Sized> Nodes<'_, R> {
+    fn stored(&self, level: u8, index: u64) -> Result<Option<Hash>, R::Error> {
+        match level {
+            0 => Ok(self.0.chunk(index)?.map(|chunk| leaf_hash(&chunk.0))),
+            _ => self.0.node(level, index),
+        }
     }
 
-    pub(super) fn of_log(reader: &'a R, log_size: u64) -> Self {
-        let level_max = chunk_count(log_size).checked_ilog2().unwrap_or(0);
-        Self::new(reader, level_max as u8)
+    /// The first node of a level, from the highest stored one below it.
+    fn first(&self, level: u8) -> Result<Hash, R::Error> {
+        for from in (0..=level).rev() {
+            if let Some(mut hash) = self.stored(from, 0)? {
+                for below in from..level {
+                    let right = self.stored(below, 1)?.unwrap_or_else(|| zero_root(below));
+                    hash = node_hash(&hash, &right);
+                }
+                return Ok(hash);
+            }
+        }
+        Ok(zero_root(level))
     }
 }
 
@@ -78,11 +89,10 @@ impl<R: StatusReader + ?Sized> NodeReader for Nodes<'_, R> {
     type Error = R::Error;
 
     fn node(&self, level: u8, index: u64) -> Result<Hash, R::Error> {
-        let stored = match level {
-            0 => self.reader.chunk(index)?.map(|chunk| leaf_hash(&chunk.0)),
-            _ => self.reader.node(level, index)?,
-        };
-        Ok(stored.unwrap_or_else(|| self.zero_roots[usize::from(level)]))
+        if index == 0 {
+            return self.first(level);
+        }
+        Ok(self.stored(level, index)?.unwrap_or_else(|| zero_root(level)))
     }
 }
 
@@ -91,7 +101,7 @@ impl<R: StatusReader + ?Sized> NodeReader for Nodes<'_, R> {
 /// # Errors
 /// Those of the reader.
 pub fn status_root<R: StatusReader + ?Sized>(reader: &R, log_size: u64) -> Result<Hash, R::Error> {
-    root_at(&Nodes::of_log(reader, log_size), chunk_count(log_size))
+    root_at(&Nodes(reader), chunk_count(log_size))
 }
 
 /// Chunks and nodes that differ from those of a parent state, all to be stored under the same keys.
@@ -111,24 +121,24 @@ impl StatusDelta {
     }
 }
 
-/// What `changes`, from leaf index to new status, make of the tree behind the reader: the changed chunks and every
-/// node above them. Whether a change is allowed, and whether its leaf is in the log, is for the caller to judge.
-/// Changes that change nothing leave no trace.
+/// What `changes`, from leaf index to new status, make of the tree behind the reader, for a log of `log_size` leaves:
+/// the changed chunks and every node above them, up to the one that holds all chunks of that log. Whether a change is
+/// allowed is for the caller to judge. Changes that change nothing leave no trace.
 ///
 /// # Errors
 /// Those of the reader.
 pub fn apply<R: StatusReader + ?Sized>(
     reader: &R,
     changes: &BTreeMap<u64, Status>,
+    log_size: u64,
 ) -> Result<StatusDelta, R::Error> {
     let chunks = changed_chunks(reader, changes)?;
     let mut nodes = BTreeMap::new();
-    if chunks.is_empty() {
-        return Ok(StatusDelta { chunks, nodes });
-    }
-    let old = Nodes::new(reader, TOP_LEVEL);
+    let Some(last) = chunks.keys().next_back() else { return Ok(StatusDelta { chunks, nodes }) };
+    let top = level_of_all(chunk_count(log_size).max(last + 1));
+    let old = Nodes(reader);
     let mut below: BTreeMap<u64, Hash> = chunks.iter().map(|(i, chunk)| (*i, leaf_hash(&chunk.0))).collect();
-    for level in 1..=TOP_LEVEL {
+    for level in 1..=top {
         let child = |index: u64| match below.get(&index) {
             Some(hash) => Ok(*hash),
             None => old.node(level - 1, index),
@@ -140,6 +150,11 @@ pub fn apply<R: StatusReader + ?Sized>(
         below = above;
     }
     Ok(StatusDelta { chunks, nodes })
+}
+
+/// The level whose first node holds this many chunks, at least one.
+const fn level_of_all(chunks: u64) -> u8 {
+    (u64::BITS - (chunks - 1).leading_zeros()) as u8
 }
 
 /// The chunks that the changes really change, as they are afterwards.

@@ -3,11 +3,13 @@
 use markstein_proto::{
     Anchor, Author, AuthoritySet, BATCH_MAX, BATCH_RECORDS_MAX, Batch, BatchHead, Commitment, DecodeError,
     EpochId, Genesis, Hash, Header, Height, IssuerGrant, IssuerKey, KeyId, Leaf, LeafIndex, LedgerId,
-    LogSize, Record, Signature, TimeMs, View, log,
+    LogSize, Reason, Record, Signature, TimeMs, View, log, status::Status,
 };
 
+use crate::records::random_change;
 use crate::support::{
-    PERMITS, Random, START_MS, anchor, authority_set, genesis, issuer_id, public_anchor, secret,
+    PERMITS, Random, START_MS, anchor, authority_set, change, genesis, issuer_id, public_anchor, secret,
+    successor,
     wire::{Field, change_at, join, split, varint},
 };
 
@@ -38,6 +40,7 @@ pub fn random_anchor(random: &mut Random) -> Record {
         public: random.below(2) == 1,
         document_type: 1 + random.below(1 << 31) as u32,
         valid_until: (random.below(2) == 1).then(|| TimeMs(random.u64())),
+        supersedes: (random.below(2) == 1).then(|| LeafIndex(random.u64())),
     })
 }
 
@@ -52,10 +55,12 @@ pub fn random_grant(random: &mut Random) -> Record {
     };
     let (keys, types) = (1 + random.below(3), 1 + random.below(40) as u32);
     let start = 1 + random.below(300) as u32;
+    let mut keys: Vec<IssuerKey> = (0..keys).map(|_| key(random)).collect();
+    keys.sort_by_key(|key| key.key.to_bytes());
     Record::IssuerGrant(IssuerGrant {
         issuer: issuer_id(PERMITS),
         name: "Bürgeramt Neustadt".repeat(1 + random.below(9) as usize),
-        keys: (0..keys).map(|_| key(random)).collect(),
+        keys,
         document_types: (0..types).map(|i| start + i * 7).collect(),
     })
 }
@@ -95,10 +100,11 @@ fn random_header(random: &mut Random) -> Header {
 fn leaves_are_read_as_they_were_written() {
     let mut random = Random(1);
     for _ in 0..2000 {
-        let leaf = match random.below(4) {
+        let leaf = match random.below(5) {
             0 => Leaf::Record(random_anchor(&mut random)),
             1 => Leaf::Record(random_grant(&mut random)),
             2 => Leaf::BatchHead(random_head(&mut random)),
+            3 => Leaf::Record(random_change(&mut random)),
             _ => Leaf::Header(random_header(&mut random)),
         };
         let bytes = leaf.encode();
@@ -206,6 +212,9 @@ fn samples() -> Vec<Sample> {
     let mut random = Random(3);
     let plain = Leaf::Record(anchor(1, 1)).encode();
     let public = Leaf::Record(public_anchor(1, 1)).encode();
+    let replaces = Leaf::Record(successor(1, 1, 0)).encode();
+    let revoked = Leaf::Record(change(300, Status::Valid, Status::Revoked, Reason::Unlawful)).encode();
+    let reinstated = Leaf::Record(change(7, Status::Suspended, Status::Valid, Reason::Resolved)).encode();
     let grant = Leaf::Record(random_grant(&mut random)).encode();
     let genesis = genesis(2);
     let block_0 = genesis.header();
@@ -220,9 +229,12 @@ fn samples() -> Vec<Sample> {
     .unwrap();
     let sample = |name, bytes, decode, parts| Sample { name, bytes, decode, parts };
     vec![
-        sample("anchor", plain, leaf as Decode, &[(&[], &[]), (&[2], &[]), (&[2, 1], &[2])]),
-        sample("public anchor", public, leaf, &[(&[2, 1], &[])]),
-        sample("grant", grant, leaf, &[(&[2], &[]), (&[2, 2], &[]), (&[2, 2, 3], &[])]),
+        sample("anchor", plain, leaf as Decode, &[(&[], &[]), (&[2], &[]), (&[2, 2], &[2])]),
+        sample("public anchor", public, leaf, &[(&[2, 2], &[])]),
+        sample("successor", replaces, leaf, &[(&[2, 2], &[2])]),
+        sample("revocation", revoked, leaf, &[(&[2], &[]), (&[2, 4], &[2])]),
+        sample("reinstatement", reinstated, leaf, &[(&[2], &[]), (&[2, 4], &[3])]),
+        sample("grant", grant, leaf, &[(&[2], &[]), (&[2, 3], &[]), (&[2, 3, 3], &[])]),
         sample(
             "head",
             made.head_leaf().to_vec(),
@@ -311,7 +323,7 @@ fn packed_numbers_have_one_form_and_order() {
 
     let bytes = with(&[1, 2, 300]);
     let rewrite = |types: Vec<Field>| {
-        change_at(&bytes, &[2, 2], &|grant| {
+        change_at(&bytes, &[2, 3], &|grant| {
             let fields = split(grant).into_iter().filter(|field| field.number != 4);
             join(&fields.chain(types.clone()).collect::<Vec<_>>())
         })
@@ -332,7 +344,7 @@ fn a_oneof_holds_one_thing() {
     assert!(leaf(&[anchor.clone(), header].concat()).is_err());
     assert!(leaf(&anchor.repeat(2)).is_err());
     assert_eq!(leaf(&[]), Err(DecodeError::Missing("kind of the leaf")));
-    assert_eq!(leaf(&[0x12, 0]), Err(DecodeError::Missing("kind of the record")));
+    assert_eq!(leaf(&[0x12, 2, 8, 1]), Err(DecodeError::Missing("kind of the record")));
     assert!(leaf(&[0x0a, 0]).is_err() && leaf(&[0x1a, 0]).is_err());
 }
 
@@ -374,8 +386,15 @@ fn values_are_checked() {
         not_before: TimeMs(0),
         not_after: None,
     };
-    assert!(!refused(IssuerGrant { keys: (0..16).map(key).collect(), ..grant.clone() }));
-    assert!(refused(IssuerGrant { keys: (0..17).map(key).collect(), ..grant }));
+    let sorted = |count| {
+        let mut keys: Vec<IssuerKey> = (0..count).map(key).collect();
+        keys.sort_by_key(|key| key.key.to_bytes());
+        keys
+    };
+    assert!(!refused(IssuerGrant { keys: sorted(16), ..grant.clone() }));
+    assert!(refused(IssuerGrant { keys: sorted(17), ..grant.clone() }));
+    let reversed = sorted(16).into_iter().rev().collect();
+    assert!(refused(IssuerGrant { keys: reversed, ..grant }), "keys have one order");
 }
 
 #[test]
@@ -429,8 +448,8 @@ fn elements_are_counted_before_they_are_decoded() {
         other => panic!("{other:?}"),
     };
     assert_eq!(what(leaf(&nested(&[1], 6, 65))), "signatures of a batch head");
-    assert_eq!(what(leaf(&nested(&[2, 2], 3, 17))), "keys of an issuer");
-    assert_eq!(what(leaf(&nested(&[2, 2], 3, 5).repeat(4))), "keys of an issuer");
+    assert_eq!(what(leaf(&nested(&[2, 3], 3, 17))), "keys of an issuer");
+    assert_eq!(what(leaf(&nested(&[2, 3], 3, 5).repeat(4))), "keys of an issuer");
     assert_eq!(what(set(&nested(&[], 2, 65))), "authorities");
     assert_eq!(what(trust(&nested(&[], 5, 65))), "authorities");
     assert_eq!(what(trust(&nested(&[], 6, 1001))), "grants");

@@ -8,5 +8,6 @@ mod encoding;
 mod genesis;
 mod receipt_file;
 mod receipts;
+mod records;
 mod support;
 mod vectors;

@@ -1,15 +1,41 @@
 //! The receipt file: what is read, what is refused, and that no bit of it is without meaning.
 
-use markstein_proto::receipt::{HANDOVERS_MAX, RECEIPT_MAX, Receipt, ReceiptError, TrustRoot};
+use markstein_proto::receipt::{
+    CHANGES_MAX, ChangeLeaves, HANDOVERS_MAX, RECEIPT_MAX, Receipt, ReceiptError, TrustRoot,
+};
+
+use markstein_proto::{
+    Reason,
+    encoding::base64_encode,
+    status::{Status, zero_root},
+};
 
 use crate::{
     cases::{self, receipt_of},
-    support::{Random, anchor, digest},
+    support::{PERMITS, Random, anchor, change, digest},
 };
 
 fn good() -> Receipt {
     let ledger = cases::four();
     receipt_of(&ledger, (1, &anchor(1, 1)), ledger.last(), &[0, 1, 2])
+}
+
+/// The base64 of the salt.
+fn salt_of(json: &str) -> &str {
+    json.split('"').nth(7).unwrap()
+}
+
+/// The entry of the status proof, which is not empty.
+fn status_proof(json: &str) -> String {
+    let status = json.split("\"status\":").nth(1).unwrap();
+    let proof = status.split("\"proof\":\"").nth(1).unwrap();
+    format!("\"proof\":\"{}\"}}", proof.split('"').next().unwrap())
+}
+
+/// That entry with the root of one zero chunk written out.
+fn zero_root_as_hash() -> String {
+    let bytes = [&[0xff][..], &zero_root(0).0].concat();
+    format!("\"proof\":\"{}\"}}", base64_encode(&bytes))
 }
 
 fn malformed(json: &str, detail: &str) {
@@ -27,28 +53,26 @@ pub fn refused_files() -> Vec<(&'static str, String)> {
         assert_ne!(changed, json, "{from}");
         changed
     };
+    let salt = salt_of(&json);
     vec![
-        ("unknown entry", replace("{\n", "{\n  \"note\": \"\",\n")),
+        ("unknown entry", replace("{", "{\"note\":\"\",")),
         ("unknown entry of a part", replace("\"index\"", "\"place\": 1, \"index\"")),
         ("entry twice", replace("\"index\"", "\"index\": 5, \"index\"")),
         ("entry missing", replace("\"checkpoint\"", "\"checkpoints\"")),
-        ("explicit empty list", replace("{\n", "{\n  \"handovers\": [],\n")),
-        ("null as salt", json.lines().map(null_salt).collect::<Vec<_>>().join("\n")),
-        ("index as text", replace("\"index\": 6", "\"index\": \"6\"")),
-        ("index with a leading zero", replace("\"index\": 6", "\"index\": 06")),
-        ("index with a fraction", replace("\"index\": 6", "\"index\": 6.0")),
+        ("explicit empty list", replace("{", "{\"handovers\":[],")),
+        ("null as salt", replace(&format!("\"{salt}\""), "null")),
+        ("index as text", replace("\"index\":6", "\"index\":\"6\"")),
+        ("index with a leading zero", replace("\"index\":6", "\"index\":06")),
+        ("index with a fraction", replace("\"index\":6", "\"index\":6.0")),
         ("base64 without padding", replace("=\"", "\"")),
         ("base64 with a line break", replace("=\"", "=\\n\"")),
-        ("salt too short", replace(&json.split('"').nth(7).unwrap()[..4], "")),
+        ("salt too short", replace(&salt[..4], "")),
+        ("a root of zero chunks as a hash", replace(&status_proof(&json), &zero_root_as_hash())),
         ("format of a later release", replace("receipt/v1", "receipt/v2")),
         ("text behind the receipt", format!("{json}{{}}")),
         ("cut off", json[..json.len() / 2].to_owned()),
         ("empty", String::new()),
     ]
-}
-
-fn null_salt(line: &str) -> &str {
-    if line.contains("\"salt\"") { "  \"salt\": null," } else { line }
 }
 
 #[test]
@@ -70,13 +94,13 @@ fn a_receipt_is_written_as_it_was_read() {
 #[test]
 fn unknown_missing_and_repeated_entries_are_refused() {
     let json = good().to_json();
-    malformed(&json.replacen("{\n", "{\n  \"note\": \"\",\n", 1), "unknown field `note`");
+    malformed(&json.replacen('{', "{\"note\":\"\",", 1), "unknown field `note`");
     malformed(&json.replacen("\"index\"", "\"place\": 1, \"index\"", 1), "unknown field `place`");
     malformed(&json.replacen("\"index\"", "\"index\": 5, \"index\"", 1), "duplicate field `index`");
-    let format = "\"format\": \"markstein-receipt/v1\",";
+    let format = "\"format\":\"markstein-receipt/v1\",";
     malformed(&json.replacen(format, &format.repeat(2), 1), "duplicate field `format`");
-    let salt = json.lines().find(|line| line.contains("\"salt\"")).unwrap();
-    malformed(&json.replacen(salt, &salt.repeat(2), 1), "duplicate field `salt`");
+    let salt = format!("\"salt\":\"{}\",", salt_of(&json));
+    malformed(&json.replacen(&salt, &salt.repeat(2), 1), "duplicate field `salt`");
     malformed(&json.replacen("\"checkpoint\"", "\"checkpoints\"", 1), "unknown field `checkpoints`");
     malformed("{}", "missing field `format`");
     malformed(&format!("{{{}}}", format.trim_end_matches(',')), "missing field `record`");
@@ -89,7 +113,7 @@ fn unknown_missing_and_repeated_entries_are_refused() {
 #[test]
 fn a_part_is_an_object_and_a_number_a_number() {
     let json = good().to_json();
-    let index = format!("\"index\": {}", good().record.index);
+    let index = format!("\"index\":{}", good().record.index);
     for number in ["-1", "1.0", "\"1\"", "18446744073709551616", "1e0", "null", "01"] {
         malformed(&json.replacen(&index, &format!("\"index\": {number}"), 1), "");
     }
@@ -107,6 +131,9 @@ fn a_part_is_an_object_and_a_number_a_number() {
         explicit[part] = empty;
         malformed(&explicit.to_string(), "what is empty is left out");
     }
+    let mut explicit = value.clone();
+    explicit["status"]["changes"] = serde_json::json!([]);
+    malformed(&explicit.to_string(), "what is empty is left out");
     let chunk = &value["status"]["chunks"][0];
     let mut list = value.clone();
     list["status"]["chunks"][0] = serde_json::json!([chunk["index"], chunk["bits"]]);
@@ -183,6 +210,12 @@ fn sizes_are_bounded() {
     };
     many.handovers = vec![handover; HANDOVERS_MAX + 1];
     malformed(&many.to_json(), "more parts");
+    let mut many = good();
+    let [record, batch_head, header] = [&many.record, &many.batch_head, &many.header].map(Clone::clone);
+    many.changes = vec![ChangeLeaves { record, batch_head, header }; CHANGES_MAX];
+    assert_eq!(Receipt::from_json(many.to_json().as_bytes()), Ok(many.clone()));
+    many.changes.push(many.changes[0].clone());
+    malformed(&many.to_json(), "more parts");
     let mut long = good();
     long.record.bytes = vec![0; markstein_proto::LEAF_MAX + 1];
     assert!(matches!(Receipt::from_json(long.to_json().as_bytes()), Err(ReceiptError::Base64 { .. })));
@@ -207,6 +240,8 @@ fn every_truncated_receipt_is_refused() {
 #[test]
 fn every_changed_bit_of_a_receipt_is_refused() {
     let mut ledger = cases::four();
+    let revoked = change(ledger.index_of(&anchor(1, 1)), Status::Valid, Status::Revoked, Reason::Unlawful);
+    ledger.anchor(crate::support::START_MS + 9 * crate::support::HOUR_MS, PERMITS, &[revoked]);
     ledger.end_epoch(crate::support::START_MS * 2, crate::support::authority_set(1, [4]));
     let latest = ledger.append(crate::support::START_MS * 2 + 1, &[]);
     let receipt = receipt_of(&ledger, (1, &anchor(1, 1)), latest, &[0]);

@@ -6,7 +6,9 @@
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use markstein_proto::{
-    Commitment, Leaf, Salt, domain,
+    Commitment, Leaf, LeafIndex, Salt,
+    cose::{CoseReceipt, key_set, sign_root, signed_message},
+    domain,
     encoding::base64_encode,
     log,
     note::cosigned_message,
@@ -17,7 +19,9 @@ use serde::Serialize;
 use crate::{
     cases::{self, Facts, receipt_of},
     receipt_file,
-    support::{HOUR_MS, Ledger, ORIGIN, PERMITS, START_MS, anchor, digest, document, genesis, salt, seed},
+    support::{
+        HOUR_MS, Ledger, ORIGIN, PERMITS, START_MS, anchor, digest, document, genesis, salt, secret, seed,
+    },
 };
 
 /// Compares with the published file, or writes it where that is asked for.
@@ -153,6 +157,47 @@ fn add_log(steps: &mut Steps, ledger: &Ledger, block: usize) {
     let rule = "C2SP signed-note signature line of type 0x04, key name = origin || \"/a0\"";
     steps.text("cosignature_line", rule, ledger.line(block, 0, &text).to_string());
     assert!(text.starts_with(ORIGIN));
+}
+
+/// The first record of the chain in a COSE receipt, and the keys of its ledger as a key set.
+#[test]
+fn the_cose_receipt_of_the_chain() {
+    let mut ledger = Ledger::new(genesis(1));
+    let batch = ledger.batch(PERMITS, START_MS + HOUR_MS, &[anchor(1, 1), anchor(2, 2)]);
+    let block = ledger.append(START_MS + HOUR_MS, &[(&batch).into()]);
+    let record = receipt_of(&ledger, (1, &anchor(1, 1)), block, &[0]);
+    let (path, _) = record.record_path().unwrap();
+    let (leaf, head) = (record.record.bytes.clone(), ledger.tree_head(block));
+    let key = secret("a0", "log");
+    let receipt = CoseReceipt {
+        key: key.public().id(),
+        size: head.size(),
+        index: LeafIndex(record.record.index.0),
+        path: path.clone(),
+        signature: sign_root(&key, &head.root()),
+    };
+    assert_eq!(receipt.verify(&leaf, &ledger.genesis.authorities.authorities()[0].log_key), Ok(head.root()));
+
+    let mut steps = Steps::default();
+    steps.hex("log_seed", "secret seed of authority a0's log key", seed("a0", "log"));
+    steps.hex("log_key", "its public key", key.public().to_bytes());
+    let rule = "first 16 bytes of hash(\"markstein/v1/key-id\\0\" || log_key)";
+    steps.hex("kid", rule, receipt.key.0);
+    steps.hex("leaf", "record_leaf of chain.json", &leaf);
+    steps.text("size", "leaves of the log of chain.json", head.size().to_string());
+    steps.text("index", "place of the leaf, from 0", receipt.index.to_string());
+    let hashes: Vec<u8> = path.iter().flat_map(|hash| hash.0).collect();
+    steps.hex("path", "RFC 6962 path, hash after hash, the leaf's sibling first", hashes);
+    steps.hex("root", "log_root of chain.json", head.root());
+    let rule = "Sig_structure of RFC 9052: [\"Signature1\", headers, h'', root]";
+    steps.hex("signed", rule, signed_message(receipt.key, &head.root()));
+    steps.hex("signature", "Ed25519 of signed with log_seed", receipt.signature.0);
+    steps.hex("receipt", "COSE receipt of RFC 9942, RFC9162_SHA256", receipt.encode());
+    let keys = [key.public()];
+    steps.hex("key_set", "COSE_KeySet of the log keys of the genesis", key_set(&keys));
+    let about = "DRAFT. The record of chain.json in a COSE receipt of authority a0, and the keys that receipts of this \
+                 ledger are checked with. Hash is SHA-256, || joins bytes.";
+    compare("cose.json", &Chain { about, steps: steps.0 });
 }
 
 #[derive(Serialize)]

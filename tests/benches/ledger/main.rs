@@ -5,15 +5,17 @@
 //! said and fails nothing, since the machine may be busy; what fails this program is a wrong answer.
 //!
 //! `MARKSTEIN_BENCH=short` does less of everything. Names of parts (`idle`, `single`, `many`, `large`, `verifying`,
-//! `grown`, `catch-up`, and with four authorities `network`, `silence`, `restart`, `pause`) after the command measure only
+//! `auditing`, `grown`, `catch-up`, and with four authorities `network`, `silence`, `restart`, `pause`, `receipts`) after the command measure only
 //! these.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it talks to people
 
+mod auditing;
 mod ceilings;
 mod documents;
 mod grown;
 mod idle;
 mod network;
+mod receipts;
 mod recovery;
 mod scale;
 mod single;
@@ -62,18 +64,20 @@ fn main() -> ExitCode {
 type Part = (&'static str, fn(&mut Bench) -> anyhow::Result<()>);
 
 /// In the order in which the ledger grows.
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 13] = [
     ("idle", |bench| idle::measure(bench, "fresh")),
     ("single", single::measure),
     ("many", documents::many),
     ("large", documents::large),
     ("verifying", verifying::measure),
+    ("auditing", auditing::measure),
     ("grown", grown::measure),
     ("network", network::measure),
     ("silence", network::silence),
     ("restart", network::restart),
     ("pause", recovery::pause),
     ("catch-up", recovery::catch_up),
+    ("receipts", receipts::measure),
 ];
 
 fn run() -> anyhow::Result<()> {

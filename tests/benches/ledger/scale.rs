@@ -16,6 +16,8 @@ pub(crate) struct Scale {
     pub(crate) large: u64,
     /// Records of the grown ledger.
     pub(crate) records: usize,
+    /// Records of the ledger that is audited.
+    pub(crate) audited: usize,
     /// Requests of a kind.
     pub(crate) requests: usize,
     /// How long an idle node is watched.
@@ -32,6 +34,7 @@ impl Scale {
                 runs: 1,
                 large: 500_000_000,
                 records: 20_000,
+                audited: 100_000,
                 requests: 500,
                 idle: Duration::from_secs(3),
             }),
@@ -41,6 +44,7 @@ impl Scale {
                 runs: 5,
                 large: 5_000_000_000,
                 records: 200_000,
+                audited: 1_000_000,
                 requests: 4_000,
                 idle: Duration::from_secs(10),
             }),

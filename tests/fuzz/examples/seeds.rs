@@ -6,29 +6,33 @@ use std::{collections::BTreeSet, error::Error, fs, path::Path};
 
 use markstein_consensus::{Body, Fact};
 use markstein_fuzz::{
-    batches::Planned,
+    batches::{Paper, Planned, Renewal, plan_changes},
     driver::encode_fact,
     entry::{Entry, Signer},
     messages::{CosignatureLines, Heartbeat, Message, Range},
     receipts::GOOD,
+    release::Release,
     scan::Document,
     storage::{
         KeyCodec, Table, ValueCodec,
         tables::{
-            BatchAt, Cosignatures, Evidence, Heights, Meta, MetaKey, Outcome, Outcomes, Pool, PoolEntry,
-            ProposedBatches, PublicCommitments, Registry, StatusChunks, StatusNodes, TABLES, Tiles,
+            BatchAt, BatchAuthor, BatchAuthors, Cosignatures, Evidence, Heights, Meta, MetaKey, Outcome,
+            Outcomes, Pool, PoolEntry, ProposedBatches, PublicCommitments, Registry, StatusChunks,
+            StatusHistory, StatusNodes, StatusSteps, TABLES, Tiles,
         },
     },
 };
 use markstein_proto::{
     Anchor, AuthorityEntry, Batch, BatchId, Commitment, DocumentDigest, EpochId, Genesis, Hash, Header,
-    Height, IssuerEntry, IssuerId, IssuerKeyEntry, KeyFile, KeyPurpose, LeafIndex, LogSize, Record, Salt,
-    SecretKey, TimeMs, View,
+    Height, IssuerEntry, IssuerId, IssuerKeyEntry, KeyFile, KeyPurpose, LeafIndex, LogSize, Reason, Record,
+    Salt, SecretKey, StatusChange, TimeMs, View,
     consensus::{
         Ballot, Certificate, CheckedCertificate, CheckedProposal, CheckedVote, Proposal, Subject, Vote,
     },
+    cose::{CoseReceipt, sign_root},
     log::tile::{EntryBundle, Tile},
     note::{Algorithm, Note, Vkey},
+    status::Status,
 };
 
 type Done = Result<(), Box<dyn Error>>;
@@ -44,6 +48,7 @@ fn main() -> Done {
     consensus(&seeds, genesis)?;
     tables(&seeds)?;
     receipts(&seeds)?;
+    cose(&seeds)?;
     notes(&seeds)?;
     files(&seeds, genesis)?;
     decisions(&seeds)
@@ -80,8 +85,10 @@ fn planned() -> Vec<Planned> {
             public: salt == Salt::PUBLIC,
             document_type: 1,
             valid_until: (number == 1).then_some(TimeMs(1_900_000_000_000)),
+            supersedes: None,
         };
-        Planned { anchor, salt, digest, documents }
+        let paper = Some(Paper { salt, digest, documents });
+        Planned { record: Record::Anchor(anchor), paper, renewals: Vec::new() }
     };
     vec![
         one(Salt([7; 32]), 1, vec![document("a.pdf")]),
@@ -89,8 +96,16 @@ fn planned() -> Vec<Planned> {
     ]
 }
 
+/// What a client plans to change: a record whose receipt it has.
+fn changes() -> Vec<Planned> {
+    let (from, to) = (Status::Suspended, Status::Revoked);
+    let change = StatusChange::new(LeafIndex(9), from, to, Reason::CourtOrder).expect("it may be made");
+    let file = |salt| Renewal { like: "a.json".into(), receipt: "new/a.json".into(), salt };
+    plan_changes(vec![(change, vec![file(Some(Salt([7; 32]))), file(None)])], 10).remove(0)
+}
+
 fn batch(genesis: &Genesis) -> Batch {
-    let records: Vec<Record> = planned().into_iter().map(|planned| Record::Anchor(planned.anchor)).collect();
+    let records: Vec<Record> = planned().into_iter().map(|planned| planned.record).collect();
     Batch::sign(genesis.ledger_id(), &issuer(), &key(1), TimeMs(1_790_000_000_000), &records)
         .expect("these are records of a batch")
 }
@@ -120,7 +135,8 @@ fn formats(seeds: &Seeds<'_>, genesis: &Genesis) -> Done {
     let signer = Signer { ledger: genesis.ledger_id(), issuer: &issuer(), key: &key(1) };
     let entry = Entry::sign(planned(), signer, TimeMs(1_790_000_000_000))?;
     let again = entry.sign_again(signer, TimeMs(1_790_086_400_001))?;
-    for (name, entry) in [("first", entry), ("again", again)] {
+    let changes = Entry::sign(changes(), signer, TimeMs(1_790_000_000_000))?;
+    for (name, entry) in [("first", entry), ("again", again), ("changes", changes)] {
         let bytes = entry.encode();
         seeds.write("entry", name, &bytes[32..])?; // the target adds the checksum
     }
@@ -204,6 +220,7 @@ impl Said {
                 cosigned: LogSize(8),
                 voting: true,
                 run: 7,
+                release: Some(Release::OWN),
             }),
             Message::AskMemory,
             Message::Memory { finalization: Some(finalization), votes: self.votes.to_vec() },
@@ -265,6 +282,14 @@ fn tables(seeds: &Seeds<'_>) -> Done {
     row::<PublicCommitments>(seeds, "public", &(hash, LeafIndex(9)), &())?;
     row::<Tiles>(seeds, "tile", &(1, 2), &hash.0.to_vec())?;
     row::<StatusChunks>(seeds, "chunk", &3, &[1; 32])?;
+    row::<BatchAuthors>(
+        seeds,
+        "author",
+        &LeafIndex(9),
+        &BatchAuthor::new(issuer(), [true, false].into_iter()),
+    )?;
+    row::<StatusSteps>(seeds, "step", &LeafIndex(19), &LeafIndex(9))?;
+    row::<StatusHistory>(seeds, "history", &(LeafIndex(9), LeafIndex(19)), &Status::Suspended)?;
     row::<StatusNodes>(seeds, "node", &(1, 2), &hash)?;
     row::<Registry>(seeds, "registry", &issuer().to_string(), &LeafIndex(1))?;
     row::<Evidence>(seeds, "evidence", &(View(3), 2), &bytes)?;
@@ -287,6 +312,23 @@ fn receipts(seeds: &Seeds<'_>) -> Done {
     }
     let unsalted = markstein_proto::receipt::Receipt { salt: None, ..GOOD[0].receipt.clone() };
     seeds.write("receipt_file", "served.markstein.json", unsalted.to_json())
+}
+
+/// The record of each of a few receipts, signed by a log key of their seeds.
+fn cose(seeds: &Seeds<'_>) -> Done {
+    for (number, good) in GOOD.iter().take(3).enumerate() {
+        let (path, signed) = good.receipt.record_path()?;
+        let checkpoint = signed.checkpoint();
+        let receipt = CoseReceipt {
+            key: key(2).public().id(),
+            size: checkpoint.size(),
+            index: good.receipt.record.index,
+            path,
+            signature: sign_root(&key(2), &checkpoint.root()),
+        };
+        seeds.write("cose", &format!("{number}"), receipt.encode())?;
+    }
+    Ok(())
 }
 
 fn notes(seeds: &Seeds<'_>) -> Done {

@@ -16,6 +16,8 @@ pub mod batches;
 pub mod entry;
 #[path = "../../../client/src/scan.rs"]
 pub mod scan;
+#[path = "../../../client/src/audit/tile.rs"]
+pub mod tile;
 
 #[path = "../../../node/src/config/mod.rs"]
 pub mod config;
@@ -26,6 +28,8 @@ pub mod files;
 pub mod messages;
 #[path = "../../../node/src/peer.rs"]
 pub mod peer;
+#[path = "../../../node/src/release.rs"]
+pub mod release;
 pub mod storage;
 
 pub mod rules;

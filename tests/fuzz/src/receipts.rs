@@ -61,7 +61,7 @@ impl Good {
         let of_document = |v: &Verified| {
             let valid = (v.anchored_at, v.valid_until);
             let issuer = (v.issuer.clone(), v.issuer_name.clone(), v.document_type.clone());
-            (v.ledger, issuer, v.public, valid, v.index, v.height)
+            (v.ledger, issuer, v.public, valid, v.index, v.height, v.supersedes)
         };
         assert_eq!(of_document(verified), of_document(&self.verified));
         let of_ledger = |v: &Verified| (v.log_size, v.epoch, v.authorities, v.quorum);
@@ -75,6 +75,11 @@ impl Good {
         for other in honest.iter().filter(|other| other.verified.index == verified.index) {
             assert_eq!(of_status(&other.verified), of_status(verified));
         }
+        // A suspension that was lifted may be left out, and nothing else; nothing is added.
+        for other in honest.iter().filter(|other| other.verified.index == verified.index) {
+            let known = |event| other.verified.history.contains(event);
+            assert!(verified.history.iter().all(known));
+        }
         assert!(honest.iter().any(|other| verified.as_of_s <= other.verified.as_of_s));
         assert!(verified.vouchers.len() >= verified.quorum);
     }
@@ -82,7 +87,7 @@ impl Good {
 
 /// One change: of a part, or a part exchanged for that of another good receipt.
 pub fn change(receipt: &mut Receipt, from: &mut Bytes) {
-    match from.below(10) {
+    match from.below(11) {
         0 => change_leaf(any_leaf(receipt, from), from),
         1 => change_hashes(&mut receipt.proof, from),
         2 => change_hashes(&mut receipt.batch_path, from),
@@ -94,11 +99,21 @@ pub fn change(receipt: &mut Receipt, from: &mut Bytes) {
             Some(salt) if from.chance(80) => salt.0[usize::from(from.byte() % 32)] ^= from.byte(),
             _ => receipt.salt = Good::choose(from).receipt.salt,
         },
+        8 => change_changes(receipt, from),
         _ => exchange(receipt, &Good::choose(from).receipt, from),
     }
 }
 
 fn any_leaf<'a>(receipt: &'a mut Receipt, from: &mut Bytes) -> &'a mut PlacedLeaf {
+    if !receipt.changes.is_empty() && from.chance(50) {
+        let number = usize::from(from.byte()) % receipt.changes.len();
+        let change = &mut receipt.changes[number];
+        return match from.below(3) {
+            0 => &mut change.record,
+            1 => &mut change.batch_head,
+            _ => &mut change.header,
+        };
+    }
     match from.below(5) {
         0 => &mut receipt.record,
         1 => &mut receipt.batch_head,
@@ -186,8 +201,22 @@ fn change_handovers(handovers: &mut Vec<Handover>, from: &mut Bytes) {
     }
 }
 
+/// Changes of the status left out, repeated, in another order, or another receipt's.
+fn change_changes(receipt: &mut Receipt, from: &mut Bytes) {
+    let other = &Good::choose(from).receipt.changes;
+    let at = usize::from(from.byte());
+    let changes = &mut receipt.changes;
+    match (from.below(4), changes.len()) {
+        (0, _) => changes.extend(other.iter().cloned()),
+        (_, 0) => {}
+        (1, length) => drop(changes.remove(at % length)),
+        (2, length) => changes.swap(at % length, 0),
+        (_, length) => changes.push(changes[at % length].clone()),
+    }
+}
+
 fn exchange(receipt: &mut Receipt, other: &Receipt, from: &mut Bytes) {
-    match from.below(10) {
+    match from.below(11) {
         0 => receipt.record.clone_from(&other.record),
         1 => receipt.batch_head.clone_from(&other.batch_head),
         2 => receipt.batch_path.clone_from(&other.batch_path),
@@ -197,6 +226,7 @@ fn exchange(receipt: &mut Receipt, other: &Receipt, from: &mut Bytes) {
         6 => receipt.proof.clone_from(&other.proof),
         7 => receipt.status.clone_from(&other.status),
         8 => receipt.checkpoint.clone_from(&other.checkpoint),
+        9 => receipt.changes.clone_from(&other.changes),
         _ => receipt.handovers.clone_from(&other.handovers),
     }
 }

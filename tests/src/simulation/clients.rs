@@ -3,11 +3,13 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use markstein_node::{
-    ledger::{ReceiptFailure, batch_receipts},
-    pool::{Admitted, Origin},
+    ledger::{BatchRefusal, ReceiptFailure, batch_receipts},
+    pool::{Admitted, Origin, SubmitError},
     verified::Signatures,
 };
-use markstein_proto::{Batch, BatchId, receipt::Receipt};
+use markstein_proto::{
+    Anchor, Batch, BatchId, LeafIndex, Reason, Record, StatusChange, receipt::Receipt, status::Status,
+};
 
 use crate::simulation::{
     cluster::{Cluster, Event},
@@ -17,6 +19,10 @@ use crate::simulation::{
 #[derive(Default)]
 pub struct Clients {
     pub submissions: Vec<Submission>,
+    /// Anchors that somebody suspends, each once.
+    suspended: BTreeSet<u64>,
+    /// And whose suspension somebody ends.
+    lifted: BTreeSet<u64>,
 }
 
 /// A batch and what was done with it.
@@ -31,6 +37,10 @@ pub struct Submission {
     pub accepted: BTreeSet<usize>,
     /// Made too long ago.
     pub late: bool,
+    /// How many documents it anchors; its last record may be a change of a status.
+    pub documents: u64,
+    /// Whether it changes a status, once it was submitted: it may come too late, after another change of the same.
+    pub changes: Option<bool>,
 }
 
 impl Cluster {
@@ -54,7 +64,7 @@ impl Cluster {
         let late = self.chance(8);
         let made = START + self.now + delay - if late { 25 * HOUR } else { 0 };
         let (first, records) = (1000 * number as u64, 1 + self.random.below(3));
-        let batch = batch_of(self, made, first..first + records);
+        let batch = batch_of(self, made, first..first + records, None);
         let id = batch.id();
         self.clients.submissions.push(Submission {
             batch,
@@ -63,11 +73,61 @@ impl Cluster {
             given,
             accepted: BTreeSet::new(),
             late,
+            documents: records,
+            changes: None,
         });
         self.at(delay, Event::Submit { batch: number });
     }
 
+    /// In one of two, a change of an anchor that is final: of one with an even place revoked or superseded, whatever others
+    /// do with it meanwhile; of the others suspended, and then revoked or valid again. So whatever is done last, each change
+    /// comes to be final, or cannot ever any more.
+    fn change_of_a_status(&mut self, document: u64) -> Option<Record> {
+        let anchors = self.watch.validity.anchors();
+        if anchors.is_empty() || !self.chance(50) {
+            return None;
+        }
+        let (target, status) = anchors[self.random.below(anchors.len() as u64) as usize];
+        let change = |from, to| {
+            let change = StatusChange::new(LeafIndex(target), from, to, Reason::Other).unwrap();
+            Some(Record::StatusChange(change))
+        };
+        match (target % 2, status) {
+            (0, _) if self.chance(50) => change(Status::Valid, Status::Revoked),
+            (0, _) => {
+                let supersedes = Some(LeafIndex(target));
+                Some(Record::Anchor(Anchor { supersedes, ..crate::simulation::support::anchor(document) }))
+            }
+            (_, Status::Valid) if self.clients.suspended.insert(target) => {
+                change(Status::Valid, Status::Suspended)
+            }
+            (_, Status::Suspended) if self.clients.lifted.insert(target) => {
+                let to = if self.chance(50) { Status::Valid } else { Status::Revoked };
+                change(Status::Suspended, to)
+            }
+            _ => None,
+        }
+    }
+
+    /// What is known of the ledger when a batch is submitted first decides on the change in it.
+    fn add_change(&mut self, number: usize) {
+        let Submission { batch, first, documents, .. } = &self.clients.submissions[number];
+        let (made, first, documents) = (batch.head().created_at.0, *first, *documents);
+        let change = self.change_of_a_status(first + documents);
+        let one_more = u64::from(matches!(change, Some(Record::Anchor(_))));
+        let changes = change.is_some();
+        let batch = batch_of(self, made, first..first + documents, change);
+        let submission = &mut self.clients.submissions[number];
+        submission.id = batch.id();
+        submission.batch = batch;
+        submission.documents = documents + one_more;
+        submission.changes = Some(changes);
+    }
+
     pub fn submit(&mut self, number: usize) {
+        if self.clients.submissions[number].changes.is_none() {
+            self.add_change(number);
+        }
         let Submission { batch, given, .. } = &self.clients.submissions[number];
         let (batch, given) = (Arc::clone(batch), given.clone());
         for (node, nonce) in given {
@@ -77,6 +137,14 @@ impl Cluster {
                 Some((Ok(Admitted::New | Admitted::Known), _)) => {
                     self.clients.submissions[number].accepted.insert(node);
                 }
+                // The node may know less of the ledger than whoever made it, or more.
+                Some((Err(SubmitError::Refused(why)), _))
+                    if matches!(why, BatchRefusal::NoTarget(_) | BatchRefusal::Status { .. }) =>
+                {
+                    assert_eq!(self.clients.submissions[number].changes, Some(true), "node {node}: {why}");
+                }
+                // Others were accepted before, and nothing is final for long.
+                Some((Err(SubmitError::Full(_)), _)) => {}
                 Some((Err(error), _)) if self.is_honest(node) => {
                     panic!("node {node} turns away a good batch: {error}")
                 }
@@ -119,7 +187,7 @@ impl Cluster {
             Ok(receipts) => receipts,
             Err(ReceiptFailure::NoCheckpoint | ReceiptFailure::Lookup(_)) => return false,
         };
-        let position = number % receipts.len();
+        let position = number % one.documents as usize;
         let mut receipt = receipts.receipt(&snapshot.view, position).unwrap();
         receipt.salt = Some(salt(one.first + position as u64));
         let read_back = Receipt::from_json(receipt.to_json().as_bytes()).unwrap();
@@ -132,9 +200,14 @@ impl Cluster {
     }
 }
 
-fn batch_of(cluster: &Cluster, made: u64, numbers: std::ops::Range<u64>) -> Arc<Batch> {
-    let records: Vec<_> =
-        numbers.map(|n| markstein_proto::Record::Anchor(crate::simulation::support::anchor(n))).collect();
+fn batch_of(
+    cluster: &Cluster,
+    made: u64,
+    numbers: std::ops::Range<u64>,
+    change: Option<Record>,
+) -> Arc<Batch> {
+    let anchors = numbers.map(|n| Record::Anchor(crate::simulation::support::anchor(n)));
+    let records: Vec<_> = anchors.chain(change).collect();
     let issuer = crate::simulation::support::issuer();
     let (key, made) = (cluster.world.signing.key(ISSUER_KEY), markstein_proto::TimeMs(made));
     Arc::new(Batch::sign(cluster.world.ledger, &issuer, &*key, made, &records).unwrap())

@@ -12,6 +12,7 @@ use markstein_node::{
     pool::{Admitted, Origin, PoolFailure, SubmitError, Verdict},
 };
 use markstein_proto::{Batch, Hash};
+use sha2::{Digest, Sha256};
 
 use crate::random::Random;
 use crate::simulation::{
@@ -30,7 +31,7 @@ pub enum Event {
     Deliver {
         from: usize,
         to: usize,
-        bytes: Arc<[u8]>,
+        bytes: Arc<Vec<u8>>,
         way: Way,
     },
     Wake {
@@ -48,6 +49,9 @@ pub enum Event {
     /// Traitors speak unasked.
     Beside,
 }
+
+/// Bytes of a message that the trace covers: whatever differs later in a longer one shows in what follows from it.
+const TRACED_MAX: usize = 256;
 
 pub struct Cluster {
     pub world: World,
@@ -76,7 +80,7 @@ pub struct Cluster {
     pub pause: u64,
     /// Events so far, and a hash over all of them in their order.
     pub steps: u64,
-    pub trace: Hash,
+    trace: Sha256,
 }
 
 impl Cluster {
@@ -105,7 +109,7 @@ impl Cluster {
             healed: false,
             pause: 3000,
             steps: 0,
-            trace: Hash([0; 32]),
+            trace: Sha256::new(),
         };
         cluster.at(0, Event::Second);
         cluster
@@ -130,12 +134,13 @@ impl Cluster {
 
     /// Runs until nothing happens before `until`, or `done`, which is asked every second.
     pub fn run(&mut self, until: u64, mut done: impl FnMut(&Self) -> bool) -> bool {
-        while let Some(((at, id), _)) = self.queue.first_key_value().map(|(key, event)| (*key, event)) {
+        while let Some(next) = self.queue.first_entry() {
+            let (at, _) = *next.key();
             if at > until {
                 break;
             }
+            let event = next.remove();
             self.now = self.now.max(at);
-            let Some(event) = self.queue.remove(&(at, id)) else { break };
             if matches!(event, Event::Wake { node } if self.nodes[node].wake != Some(at)) {
                 continue; // another time was planned since
             }
@@ -150,7 +155,7 @@ impl Cluster {
         done(self)
     }
 
-    /// Counts an event, and adds it to the trace.
+    /// Counts an event, and adds it to the trace: time, place, length and what is said, of what is long its beginning.
     fn note(&mut self, event: &Event) {
         let (kind, a, b, bytes): (u8, usize, usize, &[u8]) = match event {
             Event::Deliver { from, to, bytes, way: Way::Stream } => (0, *from, *to, bytes),
@@ -162,9 +167,16 @@ impl Cluster {
             Event::Chaos => (6, 0, 0, &[]),
             Event::Beside => (7, 0, 0, &[]),
         };
-        let place = [self.now, a as u64, b as u64].map(u64::to_be_bytes).concat();
+        let place = [self.now, a as u64, b as u64, bytes.len() as u64].map(u64::to_be_bytes);
         self.steps += 1;
-        self.trace = Hash::of(&[&self.trace.0, &[kind], &place, bytes]);
+        self.trace.update([kind]);
+        self.trace.update(place.as_flattened());
+        self.trace.update(&bytes[..bytes.len().min(TRACED_MAX)]);
+    }
+
+    /// The hash over all events so far.
+    pub fn trace(&self) -> Hash {
+        Hash(self.trace.clone().finalize().into())
     }
 
     fn step(&mut self, event: Event) {
@@ -286,14 +298,14 @@ impl Cluster {
     pub fn send(&mut self, node: usize, to: &[usize], message: &Message) {
         if self.is_honest(node) {
             self.watch.said(node, message, self.now);
-            let bytes: Arc<[u8]> = message.encode().into();
+            let bytes = Arc::new(message.encode());
             self.count(node, to, message);
             to.iter().for_each(|to| self.transmit(node, *to, &bytes, Way::Stream));
             return;
         }
         for to in to {
             for bytes in self.lie(node, |traitor, lie| traitor.say(lie, *to, message)) {
-                self.transmit(node, *to, &bytes.into(), Way::Stream);
+                self.transmit(node, *to, &Arc::new(bytes), Way::Stream);
             }
         }
     }
@@ -305,8 +317,8 @@ impl Cluster {
         }
     }
 
-    pub fn transmit(&mut self, from: usize, to: usize, bytes: &Arc<[u8]>, way: Way) {
-        for delay in self.network.arrivals(from, to, bytes, &mut self.random) {
+    pub fn transmit(&mut self, from: usize, to: usize, bytes: &Arc<Vec<u8>>, way: Way) {
+        for delay in self.network.arrivals(from, to, bytes.len(), &mut self.random).into_iter().flatten() {
             self.at(delay, Event::Deliver { from, to, bytes: Arc::clone(bytes), way });
         }
     }
@@ -332,7 +344,7 @@ impl Cluster {
         let liars: Vec<usize> = self.traitors.keys().copied().collect();
         for node in liars.into_iter().filter(|node| self.nodes[*node].live.is_some()).collect::<Vec<_>>() {
             for bytes in self.lie(node, |traitor, lie| traitor.beside(lie)) {
-                let bytes: Arc<[u8]> = bytes.into();
+                let bytes = Arc::new(bytes);
                 (0..self.nodes.len())
                     .filter(|to| *to != node)
                     .for_each(|to| self.transmit(node, to, &bytes, Way::Stream));
@@ -377,7 +389,7 @@ impl Cluster {
         }
     }
 
-    fn deliver_batch(&mut self, from: usize, to: usize, bytes: &Arc<[u8]>) {
+    fn deliver_batch(&mut self, from: usize, to: usize, bytes: &Arc<Vec<u8>>) {
         if self.nodes[to].live.is_none() {
             return;
         }
@@ -395,7 +407,7 @@ impl Cluster {
         }
     }
 
-    fn flood(&mut self, from: usize, but: Option<usize>, bytes: &Arc<[u8]>) {
+    fn flood(&mut self, from: usize, but: Option<usize>, bytes: &Arc<Vec<u8>>) {
         let is_told = |to: usize| self.traitors.get(&from).is_none_or(|traitor| traitor.floods(to));
         let others = (0..self.nodes.len()).filter(|to| *to != from && Some(*to) != but && is_told(*to));
         let others: Vec<usize> = others.collect();
@@ -415,7 +427,7 @@ impl Cluster {
         let verdict = live.admission.verdict(batch, answer.clone());
         for (batch, origin) in live.take_news() {
             if origin == Origin::Submitted {
-                self.flood(node, None, &Arc::from(batch.bytes().as_ref()));
+                self.flood(node, None, &Arc::new(batch.bytes().to_vec()));
             }
             self.drive(node, DriverEvent::Pooled);
         }

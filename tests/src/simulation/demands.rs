@@ -88,7 +88,7 @@ impl Cluster {
             for node in one.accepted.iter().copied().filter(|node| outcomes.contains_key(node)) {
                 let refused = matches!(outcomes[&node], Some(Outcome::Refused { .. }));
                 assert!(
-                    outcomes[&node].is_some() && (one.late || !refused),
+                    outcomes[&node].is_some() && (one.late || one.changes == Some(true) || !refused),
                     "batch {number}, accepted by node {node}, is {:?}",
                     outcomes[&node]
                 );

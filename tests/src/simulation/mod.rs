@@ -17,17 +17,22 @@ mod network;
 mod node;
 mod scenarios;
 mod signing;
+mod skewed;
 mod storms;
 mod support;
 mod traitors;
+#[cfg(feature = "mutants")]
+mod unbound;
 mod variant;
 
 pub use damage::{Mended, damage};
 pub use scenarios::{
-    Outcome, STORM, catch_up, each_seed, long_catch_up, names_every_traitor, outage, restored_copy,
-    slow_links, storm, storm_with_traitors,
+    Outcome, STORM, catch_up, each_seed, long_catch_up, names_every_traitor, outage,
+    outage_after_a_cosignature, restored_copy, slow_links, storm, storm_with_traitors,
 };
 pub use signing::{Seed, Signing};
+pub use skewed::skewed_clock;
 pub use storms::{
     four_with_crashes, four_with_one_silent, four_with_traitor, four_with_twins, seven_with_twins,
+    six_with_crashes,
 };

@@ -1,9 +1,6 @@
 //! The virtual network: bytes on their way between nodes, and what happens to them there.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::random::Random;
 
@@ -63,17 +60,24 @@ impl Network {
         changed.then_some(works)
     }
 
-    /// After which delays something arrives: nothing if never.
-    pub fn arrivals(&mut self, from: usize, to: usize, bytes: &Arc<[u8]>, random: &mut Random) -> Vec<u64> {
+    /// After which delays something of this length arrives, and once more.
+    pub fn arrivals(
+        &mut self,
+        from: usize,
+        to: usize,
+        length: usize,
+        random: &mut Random,
+    ) -> [Option<u64>; 2] {
         if !self.is_linked(from, to) {
-            return Vec::new();
+            return [None; 2];
         }
-        *self.sent.entry((from, to)).or_default() += bytes.len() as u64 + FRAME;
+        *self.sent.entry((from, to)).or_default() += length as u64 + FRAME;
         if self.cut.contains(&(from, to)) || random.below(100) < self.loss {
-            return Vec::new();
+            return [None; 2];
         }
-        let copies = 1 + u64::from(random.below(100) < self.duplicates);
-        (0..copies).map(|_| 1 + random.below(self.delay)).collect()
+        let again = random.below(100) < self.duplicates;
+        let first = 1 + random.below(self.delay);
+        [Some(first), again.then(|| 1 + random.below(self.delay))]
     }
 
     pub fn heal(&mut self) {

@@ -21,16 +21,16 @@ use markstein_node::{
     pool::{self, Admission, Announce, Origin, Pool},
     shutdown::StopSignal,
     storage::Db,
+    verified::Verified,
 };
 #[cfg(feature = "mutants")]
-use markstein_node::{
-    driver::Mutant,
-    verified::{Signatures, Verified},
-};
+use markstein_node::{driver::Mutant, verified::Signatures};
 use markstein_proto::{Batch, Genesis, LedgerId, Sign, TimeMs, receipt::TrustRoot};
 #[cfg(feature = "mutants")]
 use markstein_proto::{PublicKey, Signature};
 
+#[cfg(feature = "mutants")]
+use crate::simulation::unbound;
 use crate::simulation::{
     disk::Disk,
     signing::{Seed, Signing},
@@ -44,6 +44,8 @@ pub struct World {
     pub trust: TrustRoot,
     pub rules: Rules,
     pub signing: Signing,
+    /// A disk with block 0 and nothing else, as each node starts with.
+    blank: Arc<Disk>,
     /// The rule that all nodes break.
     #[cfg(feature = "mutants")]
     mutant: Mutant,
@@ -59,7 +61,10 @@ impl World {
         let signing = seed.signing;
         let genesis = genesis_of(u8::try_from(n).unwrap());
         let (ledger, rules) = (genesis.ledger_id(), Rules::with_signatures(&genesis, signing.verified()));
+        let blank = Arc::new(Disk::new());
+        init(&Db::new(blank.clone()), &genesis).unwrap();
         Self {
+            blank,
             trust: TrustRoot::new(genesis.clone()),
             genesis,
             ledger,
@@ -105,7 +110,10 @@ impl World {
 
     /// The key number `field` of an authority, counted from 1 in the order of its fields.
     pub fn key(&self, node: usize, field: u8) -> Box<dyn Sign> {
-        self.signing.key(20 * u8::try_from(node).unwrap() + field)
+        let key = self.signing.key(20 * u8::try_from(node).unwrap() + field);
+        #[cfg(feature = "mutants")]
+        let key = unbound::key(key, self.mutant);
+        key
     }
 }
 
@@ -173,6 +181,8 @@ pub struct Live {
     pub finality: Finality,
     pub inspector: Arc<Inspector>,
     pub db: Db,
+    /// What it tells of the authorities.
+    pub view: NetworkView,
     _mailbox: pool::Mailbox,
     clock: Arc<SimClock>,
     mouth: Arc<Mouth>,
@@ -183,15 +193,13 @@ pub struct Live {
 
 impl Node {
     pub fn new(world: &World, skew: i64) -> Self {
-        let disk = Arc::new(Disk::new());
-        init(&Db::new(disk.clone()), &world.genesis).unwrap();
-        Self { disk, live: None, skew, wake: None }
+        Self { disk: Arc::new(world.blank.copy()), live: None, skew, wake: None }
     }
 
     /// Starts it on what its disk holds.
     pub fn start(&mut self, world: &World, number: usize, now: u64) -> Result<(), DriverError> {
         let (db, genesis) = (Db::new(self.disk.clone()), &world.genesis);
-        let state = FinalState::load(&db)?;
+        let state = FinalState::load_beside(&db, Some(&genesis.authorities))?;
         let clock = Arc::new(SimClock::default());
         let checkpoint = counted_checkpoint(&db, &state, &genesis.origin, world.rules.verified())?;
         let (publisher, finality) = finality(state.clone(), checkpoint, StopSignal::new());
@@ -208,11 +216,9 @@ impl Node {
             Peer::Authority(number) => Some(number),
             Peer::Observer(_) => None,
         };
-        let (set, verified) = (&genesis.authorities, world.signing.verified());
-        #[cfg(feature = "mutants")]
-        let verified = if world.mutant == Mutant::AnySignature { anything() } else { verified };
+        let (set, verified) = (&genesis.authorities, verified(world));
         let inspector = Arc::new(Inspector::with_signatures(world.ledger, set, me, verified));
-        let mouth = Arc::new(Mouth::default());
+        let (mouth, view) = (Arc::new(Mouth::default()), NetworkView::default());
         let parts = Parts {
             ledger: world.ledger,
             origin: genesis.origin.clone(),
@@ -223,7 +229,7 @@ impl Node {
             hands: me.map(|number| hands(world, number)),
             outbox: Box::new(Voice(Arc::clone(&mouth))),
             inspector: Arc::clone(&inspector),
-            view: NetworkView::default(),
+            view: view.clone(),
             metrics: Arc::new(Metrics::default()),
             timing: Timing::default(),
             recosign: genesis.parameters.recosign_interval_ms,
@@ -239,6 +245,7 @@ impl Node {
             finality,
             inspector,
             db,
+            view,
             _mailbox: mailbox,
             clock,
             mouth,
@@ -285,6 +292,19 @@ fn started(_: &World, parts: Parts, now: Now) -> Result<Driver, DriverError> {
 #[cfg(feature = "mutants")]
 fn started(world: &World, parts: Parts, now: Now) -> Result<Driver, DriverError> {
     Driver::with_mutant(parts, now, world.mutant)
+}
+
+#[cfg(not(feature = "mutants"))]
+fn verified(world: &World) -> Verified {
+    world.signing.verified()
+}
+
+#[cfg(feature = "mutants")]
+fn verified(world: &World) -> Verified {
+    match world.mutant {
+        Mutant::AnySignature => anything(),
+        mutant => unbound::verified(world.signing, mutant),
+    }
 }
 
 /// Takes every signature for good.

@@ -16,6 +16,7 @@ use markstein_node::{
         tables::{Meta, MetaKey},
     },
 };
+use markstein_proto::status::Status;
 
 use crate::simulation::{
     cluster::{Cluster, Event},
@@ -55,6 +56,8 @@ pub struct Outcome {
     pub height: u64,
     /// Batches that clients submitted.
     pub submissions: usize,
+    /// Records whose status was changed.
+    pub changed: usize,
     /// Names of the traitors.
     pub traitors: Vec<&'static str>,
     /// The most views without a final block after all faults had ended.
@@ -74,11 +77,12 @@ impl Outcome {
             simulated_ms: cluster.now,
             height: cluster.watch.agreement.height(),
             submissions: cluster.clients.submissions.len(),
+            changed: cluster.watch.validity.anchors().iter().filter(|(_, s)| *s != Status::Valid).count(),
             traitors: cluster.traitors.values().map(|traitor| traitor.name()).collect(),
             views: cluster.watch.progress.most,
             named: cluster.named.keys().map(|(_, kind)| *kind).collect(),
             signing: cluster.world.signing,
-            trace: cluster.trace.to_string(),
+            trace: cluster.trace().to_string(),
         }
     }
 }
@@ -198,6 +202,27 @@ pub fn outage(seed: u64, n: usize) -> usize {
     cluster.demand_progress();
     cluster.demand_silence();
     cluster.refused()
+}
+
+/// The power of all goes right after one has cosigned a block, whose finalize votes are on the disks and which may not be
+/// on any itself. Whoever cosigned it cosigns nothing older when it is back.
+pub fn outage_after_a_cosignature(seed: impl Into<Seed>, n: usize) {
+    let mut cluster = Cluster::new(seed, n, 1);
+    cluster.start_all();
+    cluster.plan_submission(1);
+    cluster.demand_progress();
+    for _ in 0..3 {
+        let (before, until) = (cluster.watch.cosigned.largest(), cluster.now + 10_000);
+        cluster.plan_submission(1);
+        while cluster.watch.cosigned.largest() == before && cluster.now < until {
+            cluster.run(cluster.now + 1, |_| false);
+        }
+        (0..cluster.nodes.len()).for_each(|node| cluster.crash(node));
+        cluster.run(cluster.now + 3000, |_| false);
+        cluster.start_all();
+        cluster.demand_progress();
+    }
+    cluster.demand_silence();
 }
 
 /// Messages take longer than the first timeout of a view, up to several times as long, and always will: blocks become

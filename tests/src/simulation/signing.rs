@@ -54,6 +54,12 @@ impl Seed {
         }
     }
 
+    /// With stand-ins, whatever the number.
+    #[must_use]
+    pub const fn stand_ins(number: u64) -> Self {
+        Self { signing: Signing::StandIns, ..Self::real(number) }
+    }
+
     /// The same with real signatures.
     pub(super) const fn with_real_signatures(self) -> Self {
         Self { signing: Signing::Real, ..self }
@@ -221,5 +227,6 @@ mod tests {
         let real = (0..100).filter(|seed| Seed::from(*seed).signing == Signing::Real).count();
         assert_eq!(real, 10);
         assert_eq!(Seed::real(7).signing, Signing::Real);
+        assert_eq!(Seed::stand_ins(10).signing, Signing::StandIns);
     }
 }

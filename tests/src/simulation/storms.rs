@@ -16,6 +16,11 @@ pub fn four_with_crashes(seed: impl Into<Seed>) -> Outcome {
     storm(seed, 4, |_| ())
 }
 
+/// Six honest authorities, who bear one faulty one and whose quorum is five: two halves must not decide by themselves.
+pub fn six_with_crashes(seed: impl Into<Seed>) -> Outcome {
+    storm(seed, 6, |_| ())
+}
+
 /// One of four never says anything: it is down, or it is mute.
 pub fn four_with_one_silent(seed: impl Into<Seed>) -> Outcome {
     storm(seed, 4, |cluster| {

@@ -1,6 +1,6 @@
 //! A small ledger: its genesis, keys from fixed seeds, documents and batches by number.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use markstein_node::pool::PoolLimits;
 use markstein_proto::{
@@ -30,8 +30,18 @@ pub fn issuer() -> IssuerId {
     IssuerId::new("bauaufsicht.neustadt.example").unwrap()
 }
 
+/// Most authorities: a key has a byte for its number.
+const AUTHORITIES_MAX: usize = 12;
+
+/// Checked once for each number of authorities: that takes as long as some hundred steps.
+static GENESES: [OnceLock<Genesis>; AUTHORITIES_MAX + 1] = [const { OnceLock::new() }; AUTHORITIES_MAX + 1];
+
 /// With `count` authorities: number i has the keys 20 i + 1 to 20 i + 5, in the order of its fields.
 pub fn genesis_of(count: u8) -> Genesis {
+    GENESES[usize::from(count)].get_or_init(|| make_genesis(count)).clone()
+}
+
+fn make_genesis(count: u8) -> Genesis {
     let authority = |number: u8| Authority {
         id: AuthorityId::new(&format!("stadt-{number}")).unwrap(),
         name: format!("Stadt {number}"),
@@ -75,5 +85,6 @@ pub fn anchor(number: u64) -> Anchor {
         public: false,
         document_type: 1,
         valid_until: None,
+        supersedes: None,
     }
 }

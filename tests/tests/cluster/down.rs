@@ -55,7 +55,13 @@ fn with_one_down_receipts_come_and_with_two_down_what_was_accepted_waits_for_one
 /// A public record, and its index.
 fn anchor_public(net: &Net) -> (Commitment, u64) {
     let commitment = Commitment::of(&Salt([0; 32]), &DocumentDigest(Hash::of(&[b"a form"])));
-    let record = Record::Anchor(Anchor { commitment, public: true, document_type: 1, valid_until: None });
+    let record = Record::Anchor(Anchor {
+        commitment,
+        public: true,
+        document_type: 1,
+        valid_until: None,
+        supersedes: None,
+    });
     let batch =
         Batch::sign(net.signer.ledger, &net.signer.issuer, &net.signer.key, now(), &[record]).unwrap();
     let state = net.runtime.block_on(net.api(0).submit_and_wait(batch.bytes().to_vec())).unwrap();

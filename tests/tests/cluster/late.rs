@@ -3,6 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use markstein_client::api::{Role, batch_state::State};
+use markstein_tests::http;
 
 use crate::{
     load::Load,
@@ -25,6 +26,12 @@ fn an_authority_that_was_away_for_hundreds_of_blocks_catches_up_and_its_vote_cou
     assert!(done.open.is_empty());
     let height = net.cluster.status(0).unwrap().height;
     net.cluster.wait_status(3, "has caught up", |status| status.height >= height).unwrap();
+    let seen_live = measured(&net, 3, "block_seconds_count");
+    let height = measured(&net, 3, "height");
+    assert!(
+        seen_live + BLOCKS / 2 < height - from,
+        "{seen_live} blocks after {from} of {height} are said to be seen live"
+    );
 
     net.cluster.kill(0).unwrap(); // now the quorum needs the one that was late
     let mut all = Vec::new();
@@ -111,6 +118,14 @@ fn wait_voted(net: &Net) {
     // A vote of a view that is not decided is said again and again; the view's timeout alone is a vote.
     let first = heard();
     wait_for(|| "node 3 has voted".into(), || (heard() >= first + 12).then_some(()));
+}
+
+/// What a node measures, as a whole number.
+fn measured(net: &Net, node: usize, name: &str) -> u64 {
+    let metrics = http::get(&net.cluster.operator(node).unwrap(), "/metrics").unwrap().body;
+    let metrics = String::from_utf8(metrics).unwrap();
+    let value = metrics.lines().find_map(|line| line.strip_prefix(&format!("markstein_{name} ")));
+    value.unwrap_or_else(|| panic!("{name} is not in {metrics}")).parse().unwrap()
 }
 
 fn wait_height(net: &Net, node: usize, height: u64) {

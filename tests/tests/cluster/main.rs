@@ -18,5 +18,6 @@ mod outage;
 mod pause;
 mod power;
 mod repair;
+mod revoked;
 mod stalled;
 mod support;

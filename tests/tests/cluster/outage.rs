@@ -79,7 +79,7 @@ fn signed_before(net: &mut Net, path: &Path, age_ms: u64) -> Submission {
     let entry = Entry::sign(planned, signer, TimeMs(now().0 - age_ms)).unwrap();
     let state = net.folder.path().join("state/markstein");
     Journal::open(&state, ledger, key.public().id(), || ()).unwrap().write(&entry).unwrap();
-    let paper = Paper { digest, salt: entry.records()[0].salt };
+    let paper = Paper { digest, salt: entry.records()[0].paper.as_ref().unwrap().salt };
     let batch = entry.batch().clone();
     assert!(matches!(&batch.records()[0].record, record @ Record::Anchor(_) if *record == paper.record()));
     Submission { batch, papers: vec![paper] }

@@ -111,7 +111,8 @@ fn with_blocks() -> Net {
 }
 
 fn restart(net: &mut Net, node: usize) {
-    assert!(net.cluster.stop(node).unwrap().success());
+    let ended = net.cluster.stop(node).unwrap();
+    assert!(ended.success(), "{ended}: {}", net.cluster.log(node));
     net.cluster.start(node).unwrap();
     net.wait_votes(node);
 }

@@ -2,7 +2,8 @@
 
 use markstein_client::{api::batch_state::State, time::now};
 use markstein_proto::{
-    Anchor, BATCH_AGE_MAX_MS, Commitment, Hash, IssuerId, Leaf, LedgerId, Record, SecretKey, TimeMs,
+    Anchor, BATCH_AGE_MAX_MS, Commitment, Hash, IssuerId, Leaf, LeafIndex, LedgerId, Reason, Record,
+    SecretKey, StatusChange, TimeMs, status::Status,
 };
 use markstein_tests::{
     craft::{Paper, Signer, field, with_head},
@@ -51,6 +52,7 @@ fn not_to_be_written(signer: &Signer, leaves: &[Vec<u8>]) -> Vec<Bad> {
             "CREATED_IN_THE_FUTURE",
             "clock",
         ),
+        bad("a change of no record", no_target(signer), Code::FailedPrecondition, "NO_TARGET", "leaf 0"),
         bad("a type outside the grant", typed(signer, 99), Code::InvalidArgument, "UNREGISTERED_TYPE", "99"),
     ]
 }
@@ -86,12 +88,24 @@ fn not_well_formed(signer: &Signer, random: &mut Random) -> Vec<Bad> {
 fn explicit_default(random: &mut Random) -> Vec<u8> {
     let mut anchor = field(1, &random.bytes(32));
     anchor.extend([2 << 3, 0, 3 << 3, 1]);
-    field(2, &field(1, &anchor))
+    let version = vec![1 << 3, 1];
+    field(2, &[version, field(2, &anchor)].concat())
+}
+
+/// A revocation of the genesis batch's head.
+fn no_target(signer: &Signer) -> Vec<u8> {
+    let change = StatusChange::new(LeafIndex(0), Status::Valid, Status::Revoked, Reason::Other).unwrap();
+    signer.batch_of(now(), &[Record::StatusChange(change).to_leaf()])
 }
 
 fn typed(signer: &Signer, document_type: u32) -> Vec<u8> {
-    let anchor =
-        Anchor { commitment: Commitment(Hash([1; 32])), public: false, document_type, valid_until: None };
+    let anchor = Anchor {
+        commitment: Commitment(Hash([1; 32])),
+        public: false,
+        document_type,
+        valid_until: None,
+        supersedes: None,
+    };
     signer.batch_of(now(), &[Record::Anchor(anchor).to_leaf()])
 }
 

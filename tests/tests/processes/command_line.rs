@@ -107,7 +107,17 @@ fn answers_for_programs_have_stable_fields() {
     let ledger = Ledger::start();
     let document = anchored(&ledger, "a.txt");
     let again = json(&ledger.anchor(&["--json", text(&document)]));
-    let fields = ["already_anchored", "anchored", "error", "failed", "ledger", "resumed_batches"];
+    let fields = [
+        "already_anchored",
+        "anchored",
+        "changed",
+        "error",
+        "failed",
+        "fork",
+        "ledger",
+        "resumed_batches",
+        "unchanged",
+    ];
     assert_eq!(keys(&again), fields);
     assert_eq!(keys(&again["already_anchored"][0]), ["file", "index", "receipt"]);
     let new = ledger.folder("documents").join("new.txt");
@@ -128,6 +138,7 @@ fn answers_for_programs_have_stable_fields() {
         "document_type",
         "epoch",
         "height",
+        "history",
         "index",
         "issuer",
         "issuer_name",
@@ -137,10 +148,34 @@ fn answers_for_programs_have_stable_fields() {
         "public",
         "quorum",
         "status",
+        "supersedes",
         "valid_until",
         "vouched_by",
     ];
     assert_eq!(keys(&verdict["documents"][0]["proof"]), proof);
+
+    let (key, url) = (ledger.devnet.issuer_key(), ledger.devnet.url());
+    let change = |verb: &str, more: &[&str]| {
+        let fixed = [verb, "--json", "--node", url, "--key", text(&key)];
+        let run = ledger.client.run(fixed.iter().chain(more)).unwrap();
+        assert_eq!(run.code, Some(0), "{}", run.said());
+        json(&run)
+    };
+    let suspend = ["--reason", "appeal", text(&document)];
+    let (changed, kept) = (change("suspend", &suspend), change("suspend", &suspend));
+    assert_eq!(keys(&changed), fields);
+    let record = ["batch", "index", "names", "reason", "receipts", "status", "to"];
+    assert_eq!(keys(&changed["changed"][0]), record);
+    assert_eq!(keys(&changed["changed"][0]["names"][0]), ["name", "number"]);
+    assert_eq!(keys(&kept["unchanged"][0]), ["index", "names", "outcome", "receipts", "why"]);
+    let newer = ledger.folder("documents").join("newer.txt");
+    fs::write(&newer, "newer").unwrap();
+    let replaced = change("supersede", &[text(&newer), text(&document)]);
+    assert_eq!(keys(&replaced).len(), fields.len() + 1);
+    assert_eq!(
+        (keys(&replaced["changed"][0]), replaced["not_found"].as_array().map(Vec::len)),
+        (record.to_vec(), Some(0))
+    );
 
     let status = json(&ledger.client.run(["status", "--json", "--node", ledger.devnet.url()]).unwrap());
     for field in

@@ -88,5 +88,10 @@ fn requests_that_bring_no_batch_are_small() {
         let request = GetReceiptRequest { record: Some(Record::OfBatch(of)) };
         let refused = client.get_receipt(request).await.unwrap_err();
         assert_eq!(refused.code(), Code::OutOfRange, "{refused}");
+        // Watching shares its service with submissions, and not what these may bring.
+        let mut client = AnchoringClient::new(narrow(ledger.devnet.url()).await);
+        let batch_ids = vec![vec![0; 32]; 3000];
+        let refused = client.watch(WatchRequest { batch_ids }).await.unwrap_err();
+        assert_eq!(refused.code(), Code::OutOfRange, "{refused}");
     });
 }

@@ -21,7 +21,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{anchor, output::Output};
+use super::{output::Output, writer};
 pub use args::BenchArgs;
 use progress::Progress;
 
@@ -35,7 +35,7 @@ pub async fn run(args: BenchArgs, output: Output) -> Result<u8> {
     let nodes = connect(&args, &options)?;
     let first = nodes.iter().filter_map(|connections| connections.first().cloned()).collect();
     let first = Nodes::new(first, Patience::of(GENESIS), Arc::new(Deaf));
-    let trust = anchor::trust_root(args.genesis.as_deref(), &key, &first).await?;
+    let trust = writer::trust_root(args.genesis.as_deref(), &key, &first).await?;
     let origin = &trust.genesis().origin;
     if !args.write_records_for_ever && !is_for_tests(origin) {
         bail!("{}", must_not_write(origin));

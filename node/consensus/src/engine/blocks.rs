@@ -1,11 +1,18 @@
 //! Blocks above the final one: their bodies, what execution said of them, and those that are missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use markstein_proto::{BatchId, Hash, Header, View, consensus::CheckedProposal};
+use markstein_proto::{
+    BatchId, Hash, Header, View,
+    consensus::{CheckedCertificate, CheckedProposal},
+};
 
 use super::Engine;
-use crate::{AuthorityNumber, Body, Divergence, Effect, Verdict, mutant::Mutant};
+use crate::{AuthorityNumber, Body, Divergence, Effect, Verdict, mutant::Mutant, slot::Slot};
+
+/// Missing blocks that are asked for at a time, half of them the lowest and half the newest: a node that is far behind hears
+/// of a great many, and is brought forward by a range, not by these.
+const WANTED_MAX: usize = 16;
 
 /// How far a block is with its check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +38,21 @@ pub(super) struct Known {
     source: AuthorityNumber,
 }
 
+/// A block that is asked for until it comes.
+#[derive(Clone, Copy, Debug)]
+struct Wish {
+    /// About where it lies: its own view, or the one below that of a child.
+    view: View,
+    /// The tick at which it is asked for again.
+    at: u64,
+}
+
 /// All known blocks above the final one, and the ids of those that are wanted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Blocks {
     known: BTreeMap<Hash, Known>,
-    /// Wanted blocks and the tick at which they are asked for again.
-    wanted: BTreeMap<Hash, u64>,
+    /// Wanted blocks.
+    wanted: BTreeMap<Hash, Wish>,
     /// Blocks that this node voted for once and whose batches it did not find: looked for again at this tick.
     reopen: BTreeMap<Hash, u64>,
     /// Whose body of a certified block did not do here, and until which tick no other is taken from them.
@@ -82,7 +98,26 @@ impl Blocks {
     }
 
     pub(super) fn next_retry(&self) -> Option<u64> {
-        self.wanted.values().chain(self.reopen.values()).min().copied()
+        self.wanted.values().map(|wish| wish.at).chain(self.reopen.values().copied()).min()
+    }
+
+    /// Makes room for a wish; `false` where it lies between those that are asked for, and has to wait for one of them.
+    fn make_room(&mut self, view: View) -> bool {
+        if self.wanted.len() < WANTED_MAX {
+            return true;
+        }
+        let mut wishes: Vec<(View, Hash)> = self.wanted.iter().map(|(id, wish)| (wish.view, *id)).collect();
+        wishes.sort_unstable();
+        let (lowest, newest) = (wishes[WANTED_MAX / 2 - 1], wishes[wishes.len() - WANTED_MAX / 2]);
+        let gives_way = if view < lowest.0 {
+            lowest.1
+        } else if view > newest.0 {
+            newest.1
+        } else {
+            return false;
+        };
+        self.wanted.remove(&gives_way);
+        true
     }
 
     /// Forgets everything at or below the final view.
@@ -115,25 +150,30 @@ impl Engine {
     /// Sees to it that every certified block gets checked.
     pub(super) fn check_certified(&mut self) {
         let certified = self.slots.values().filter_map(|slot| slot.parent_certificate());
-        let blocks: Vec<Hash> = certified.filter_map(|c| c.subject().ballot.block()).collect();
-        blocks.into_iter().for_each(|block| self.request_check(block));
+        let of = |c: &CheckedCertificate| c.subject().ballot.block().map(|block| (c.view(), block));
+        let mut blocks: VecDeque<(View, Hash)> = certified.filter_map(of).collect();
+        // From both ends, so that none is asked for that gives way to a later one at once.
+        while let Some((view, block)) = blocks.pop_front() {
+            self.request_check(view, block);
+            blocks.pop_back().into_iter().for_each(|(view, block)| self.request_check(view, block));
+        }
     }
 
-    /// Sees to it that a block gets checked: its ancestors first, what is missing fetched. What is asked for is
-    /// certified, or proposed on a certified parent.
-    pub(super) fn request_check(&mut self, block: Hash) {
-        let mut block = block;
+    /// Sees to it that the block of a view gets checked: its ancestors first, what is missing fetched. What is asked for
+    /// is certified, or proposed on a certified parent.
+    pub(super) fn request_check(&mut self, view: View, block: Hash) {
+        let (mut view, mut block) = (view, block);
         loop {
             if self.is_valid(&block) {
                 return;
             }
-            let Some(known) = self.blocks.known.get_mut(&block) else { return self.want(block) };
+            let Some(known) = self.blocks.known.get_mut(&block) else { return self.want(view, block) };
             match known.check {
                 Check::Open => {}
                 Check::Running => return,
                 Check::Done(_) => return self.refuse(block),
             }
-            let parent = known.body.header.parent;
+            let (parent, below) = (known.body.header.parent, known.body.header.view.0.saturating_sub(1));
             if self.is_valid(&parent) {
                 let tick = self.now.tick;
                 if let Some(known) = self.blocks.known.get_mut(&block) {
@@ -141,7 +181,7 @@ impl Engine {
                 }
                 return self.effects.push_back(Effect::Check(block));
             }
-            block = parent;
+            (view, block) = (View(below), parent);
         }
     }
 
@@ -172,22 +212,31 @@ impl Engine {
             }
         } else {
             self.blocks.known.remove(&block);
-            self.want(block);
+            self.want(view, block);
         }
     }
 
-    /// Asks for a block, and again until it comes.
-    pub(super) fn want(&mut self, block: Hash) {
-        let retry = self.now.tick + self.timing.fetch_retry;
-        if block != self.last_final.id && !self.blocks.wanted.contains_key(&block) {
-            self.blocks.wanted.insert(block, retry);
-            self.effects.push_back(Effect::Fetch(block));
+    /// Asks for a block, and again until it comes, unless enough is asked for.
+    fn want(&mut self, view: View, block: Hash) {
+        let needed = block != self.last_final.id && !self.blocks.wanted.contains_key(&block);
+        let has_other = |slot: &Slot| !slot.proposals.is_empty() && !slot.proposals.contains(&block);
+        if self.breaks(Mutant::OneHalf) && self.slots.get(&view).is_some_and(has_other) {
+            return;
         }
+        if needed && self.blocks.make_room(view) {
+            self.ask(view, block);
+        }
+    }
+
+    fn ask(&mut self, view: View, block: Hash) {
+        let at = self.now.tick + self.timing.fetch_retry;
+        self.blocks.wanted.insert(block, Wish { view, at });
+        self.effects.push_back(Effect::Fetch(block));
     }
 
     pub(super) fn retry_fetches(&mut self) {
         if self.breaks(Mutant::NoFetchRetry) {
-            self.blocks.wanted.values_mut().for_each(|at| *at = u64::MAX);
+            self.blocks.wanted.values_mut().for_each(|wish| wish.at = u64::MAX);
         }
         let (tick, retry) = (self.now.tick, self.now.tick + self.timing.fetch_retry);
         let due: Vec<Hash> =
@@ -200,9 +249,9 @@ impl Engine {
             self.check_certified();
         }
         self.suspect();
-        for (block, at) in &mut self.blocks.wanted {
-            if *at <= tick {
-                *at = retry;
+        for (block, wish) in &mut self.blocks.wanted {
+            if wish.at <= tick {
+                wish.at = retry;
                 self.effects.push_back(Effect::Fetch(*block));
             }
         }
@@ -212,25 +261,32 @@ impl Engine {
     /// it as well.
     fn suspect(&mut self) {
         let (tick, patience) = (self.now.tick, self.timing.view_timeout);
-        let late: Vec<Hash> =
-            self.suspicious().filter(|(_, since)| tick >= since + patience).map(|(block, _)| block).collect();
-        late.into_iter().for_each(|block| self.want(block));
+        let late: Vec<(View, Hash)> = self
+            .suspicious()
+            .filter(|(_, _, since)| tick >= since + patience)
+            .map(|(view, block, _)| (view, block))
+            .collect();
+        late.into_iter().for_each(|(view, block)| self.ask(view, block));
     }
 
     /// Certified blocks that others gave and that are being checked, and since when; those not wanted already.
-    fn suspicious(&self) -> impl Iterator<Item = (Hash, u64)> + '_ {
+    fn suspicious(&self) -> impl Iterator<Item = (View, Hash, u64)> + '_ {
         let certified = self.slots.values().filter_map(|slot| slot.parent_certificate());
         certified.filter_map(|certificate| {
             let block = certificate.subject().ballot.block()?;
             let known = self.blocks.known.get(&block)?;
             let waits = known.check == Check::Running && known.source != self.me;
-            (waits && !self.blocks.wanted.contains_key(&block)).then_some((block, known.since))
+            (waits && !self.blocks.wanted.contains_key(&block)).then_some((
+                certificate.view(),
+                block,
+                known.since,
+            ))
         })
     }
 
     /// When the next check takes long.
     pub(super) fn next_suspicion(&self) -> Option<u64> {
-        self.suspicious().map(|(_, since)| since + self.timing.view_timeout).min()
+        self.suspicious().map(|(_, _, since)| since + self.timing.view_timeout).min()
     }
 
     /// A body came; it counts only where it was asked for, and as the block that its own header says.

@@ -15,7 +15,7 @@ impl Engine {
             let tip = certificate.subject().ballot.block().expect("finalizations are on blocks");
             match self.chain_to(tip) {
                 Some(chain) => match chain.iter().find(|id| !self.is_valid(id)).copied() {
-                    Some(id) => self.request_check(id),
+                    Some(id) => self.request_check(certificate.view(), id),
                     None => return self.finalize(chain, certificate),
                 },
                 None => self.ask_for_sync(&certificate),

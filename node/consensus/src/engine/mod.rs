@@ -272,7 +272,15 @@ impl Engine {
     }
 
     fn quorum(&self) -> usize {
-        (self.authorities - (self.authorities - 1) / 3) as usize
+        let faulty = (self.authorities - 1) / 3;
+        let quorum =
+            if self.breaks(Mutant::SmallQuorum) { 2 * faulty + 1 } else { self.authorities - faulty };
+        quorum as usize
+    }
+
+    /// Views above the current one of which something is kept.
+    fn views_ahead(&self) -> u64 {
+        if self.breaks(Mutant::FarViews) { u64::MAX } else { VIEWS_AHEAD }
     }
 
     fn slot(&mut self, view: View) -> &mut Slot {

@@ -48,7 +48,8 @@ impl Engine {
             return;
         }
         let Some(parent) = self.parent() else { return };
-        let batches = self.pool && self.unfinalised_batch_blocks() < UNFINALISED_BATCH_BLOCKS_MAX;
+        let room = self.unfinalised_batch_blocks() < UNFINALISED_BATCH_BLOCKS_MAX;
+        let batches = self.pool && (room || self.breaks(Mutant::NoBlockLimit));
         let finish = self.is_to_finish() && self.now.tick >= self.finish_at();
         if !batches && !finish {
             return;
@@ -58,7 +59,7 @@ impl Engine {
             self.pool_again = false;
             self.effects.push_back(Effect::Build { view, parent: parent.block, batches });
         } else {
-            self.request_check(parent.block);
+            self.request_check(View(view.0 - 1), parent.block);
         }
     }
 
@@ -140,7 +141,7 @@ impl Engine {
             Check::Done(Verdict::Valid) => self.is_timely(header.time.0),
             Check::Done(Verdict::Invalid | Verdict::Missing) => false,
             Check::Open | Check::Running => {
-                self.request_check(*id);
+                self.request_check(header.view, *id);
                 false
             }
         }

@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use markstein_proto::{Hash, View, consensus::CheckedCertificate};
 
 use super::Engine;
-use crate::{AuthorityNumber, Effect, Message, Recipient, Send, leader, mutant::Mutant};
+use crate::{AuthorityNumber, Effect, Message, Recipient, Send, leader, mutant::Mutant, slot::Slot};
 
 /// An authority that was not heard for so many first timeouts is told all again when it is heard: more than lies between
 /// two heartbeats.
 const SILENT_TIMEOUTS: u64 = 2;
 
-/// Newest nullifications said again at once while stuck; with them goes another as large part of the older ones, in
-/// turn, so that every gap closes.
-const RESENT_NULLIFICATIONS_MAX: usize = 64;
+/// Newest views of which everything is said again at once while stuck; with them goes another as large part of the older
+/// ones, in turn, so that every gap closes.
+const RESENT_VIEWS_MAX: usize = 64;
 
 /// The clocks of the current view, in ticks.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +45,13 @@ impl Timers {
 impl Engine {
     /// Rules 4 and 5: enters the view after the highest one with any certificate.
     pub(super) fn advance(&mut self) {
-        let decided = self.slots.iter().rev().find(|(_, slot)| slot.is_decided()).map(|(view, _)| *view);
+        let waits = self.breaks(Mutant::WaitForBlock);
+        let has_block = |slot: &Slot| {
+            let block = slot.parent_certificate().and_then(|c| c.subject().ballot.block());
+            block.is_none_or(|block| self.blocks.get(&block).is_some())
+        };
+        let is_left = |slot: &Slot| slot.is_decided() && (!waits || has_block(slot));
+        let decided = self.slots.iter().rev().find(|(_, slot)| is_left(slot)).map(|(view, _)| *view);
         let next = decided.unwrap_or(self.last_final.view).max(self.last_final.view).next();
         if next > self.view {
             self.enter(next);
@@ -152,14 +158,15 @@ impl Engine {
     }
 
     /// Says everything again that a peer may need to leave this view or to follow into it: the newest finalization,
-    /// the certificates since, own votes that no certificate contains yet, and the leader's own proposal.
+    /// the certificates since, own votes that no certificate contains yet, and the leader's own proposal. Not of all views at
+    /// once: who is far behind keeps a great many, and its peers have left them.
     fn say_again(&mut self, to: Recipient) {
         let certificate = |c: &CheckedCertificate| Message::Certificate(c.clone());
         let mut messages: Vec<Message> = self.finalization.iter().map(certificate).collect();
-        let due = self.nullifications_due();
-        for (view, slot) in &self.slots {
+        let due = self.due_again();
+        for (view, slot) in self.slots.iter().filter(|(view, _)| due.contains(view)) {
             messages.extend(slot.finalization.iter().chain(&slot.notarization).map(certificate));
-            messages.extend(slot.nullification.iter().filter(|_| due.contains(view)).map(certificate));
+            messages.extend(slot.nullification.iter().map(certificate));
             messages.extend(slot.uncertified_own().cloned().map(Message::Vote));
             if self.leads(self.me, *view) && *view == self.view {
                 let own = slot.own.notarize.as_ref().and_then(|v| v.subject().ballot.block());
@@ -189,14 +196,19 @@ impl Engine {
         }
     }
 
-    /// Views whose nullification is said again this time.
-    fn nullifications_due(&self) -> BTreeSet<View> {
-        let nullified = self.slots.iter().rev().filter(|(_, slot)| slot.nullification.is_some());
-        let views: Vec<View> = nullified.map(|(view, _)| *view).collect();
-        let (newest, older) = views.split_at(views.len().min(RESENT_NULLIFICATIONS_MAX));
-        let parts = older.len().div_ceil(RESENT_NULLIFICATIONS_MAX).max(1);
-        let part = older.chunks(RESENT_NULLIFICATIONS_MAX).nth(self.rounds % parts);
-        newest.iter().chain(part.into_iter().flatten()).copied().collect()
+    /// Views of which everything is said again this time: the newest, some of the older, and the newest finalized and
+    /// notarized ones, which the others build on.
+    fn due_again(&self) -> BTreeSet<View> {
+        let newest_first = || self.slots.iter().rev();
+        let spoken = newest_first().filter(|(_, s)| s.is_decided() || s.uncertified_own().next().is_some());
+        let views: Vec<View> = spoken.map(|(view, _)| *view).collect();
+        let (newest, older) = views.split_at(views.len().min(RESENT_VIEWS_MAX));
+        let parts = older.len().div_ceil(RESENT_VIEWS_MAX).max(1);
+        let part = older.chunks(RESENT_VIEWS_MAX).nth(self.rounds % parts);
+        let finalized = newest_first().find(|(_, slot)| slot.finalization.is_some());
+        let notarized = newest_first().find(|(_, slot)| slot.notarization.is_some());
+        let built_on = finalized.into_iter().chain(notarized).map(|(view, _)| view);
+        newest.iter().chain(part.into_iter().flatten()).chain(built_on).copied().collect()
     }
 
     /// Who has not been heard for `span` ticks, for people who ask why nothing moves.

@@ -5,7 +5,7 @@ use markstein_proto::{
     consensus::{Ballot, CheckedCertificate, CheckedProposal, CheckedVote, Subject, Vote},
 };
 
-use super::{Engine, PROPOSALS_AHEAD, VIEWS_AHEAD};
+use super::{Engine, PROPOSALS_AHEAD};
 use crate::{
     AuthorityNumber, Effect, Fact, Message, Recipient, Send, Voting, leader, mutant::Mutant, slot::Slot,
 };
@@ -90,7 +90,7 @@ impl Engine {
     /// Counts a vote; a quorum makes a certificate, which is gossiped when it is formed.
     fn count(&mut self, vote: &CheckedVote) {
         let Subject { view, ballot, .. } = vote.subject();
-        if view.0 > self.view.0 + VIEWS_AHEAD && vote.get().signer != self.me.0 {
+        if view.0 > self.view.0.saturating_add(self.views_ahead()) && vote.get().signer != self.me.0 {
             return;
         }
         let quorum = self.quorum();
@@ -161,7 +161,7 @@ impl Engine {
         }
         match ballot {
             Ballot::Notarize(block) => {
-                self.request_check(block);
+                self.request_check(view, block);
                 self.vote_finalize(view, certificate);
             }
             Ballot::Finalize(_) | Ballot::Nullify => {} // settle() goes on
@@ -180,7 +180,8 @@ impl Engine {
             return self.tell_finalization(from);
         }
         let by_leader = AuthorityNumber(header.proposer) == leader(view, self.authorities);
-        if !by_leader || header.epoch != self.epoch || view.0 > self.view.0 + VIEWS_AHEAD {
+        if !by_leader || header.epoch != self.epoch || view.0 > self.view.0.saturating_add(self.views_ahead())
+        {
             return;
         }
         self.wake_for(view);

@@ -121,3 +121,81 @@ fn a_vote_that_was_on_its_way_when_its_block_became_final_is_no_question_but_sai
     let other = dated(1, &first(), crate::support::START + 500);
     assert_eq!(d.vote(notarize(B, &other)), vec![tells(B, &f)], "who votes for another block lacks this one");
 }
+
+/// A chain of blocks without batches, one in each view, on the first block.
+fn chain(views: u64) -> Vec<Body> {
+    let mut blocks: Vec<Body> = Vec::new();
+    for view in 1..=views {
+        let parent = blocks.last().map_or_else(first, as_parent);
+        blocks.push(empty(view, &parent));
+    }
+    blocks
+}
+
+fn asked(effects: &[Effect]) -> usize {
+    effects.iter().filter(|effect| matches!(effect, Effect::Fetch(_))).count()
+}
+
+#[test]
+fn who_is_far_behind_asks_for_few_blocks_at_a_time_the_lowest_and_the_newest() {
+    let (mut d, blocks) = (authority(D), chain(1000));
+    let mut asks = 0;
+    for block in &blocks {
+        asks += asked(&d.certificate(&notarized([A, B, C], block)));
+    }
+    assert!(asks <= blocks.len(), "each once at most");
+    let wanted: Vec<_> = d.at(60_000);
+    assert_eq!(asked(&wanted), 16);
+    for block in blocks.iter().take(8).chain(blocks.iter().skip(992)) {
+        assert!(wanted.contains(&Effect::Fetch(id(block))));
+    }
+    // Those between come as soon as there is room, also after the ledger was brought forward.
+    let f = finalized([A, B, C], &blocks[499]);
+    let after = d.take(Input::Synced(as_parent(&blocks[499]), Box::new(f)));
+    assert_eq!(asked(&after), 16);
+    assert!(after.contains(&Effect::Fetch(id(&blocks[500]))));
+    let next = d.fetched(A, &blocks[500]);
+    assert_eq!((asked(&next), next.contains(&Effect::Check(id(&blocks[500])))), (1, true));
+}
+
+#[test]
+fn all_blocks_of_a_long_backlog_come_in_the_end_where_no_range_does() {
+    let (mut d, blocks) = (authority(D), chain(200));
+    let mut todo: Vec<Effect> = Vec::new();
+    for block in &blocks {
+        todo.extend(d.certificate(&notarized([A, B, C], block)));
+    }
+    while let Some(effect) = todo.pop() {
+        match effect {
+            Effect::Fetch(wanted) => {
+                let block = blocks.iter().find(|block| id(block) == wanted).expect("one of them");
+                todo.extend(d.fetched(A, block));
+            }
+            Effect::Check(block) => todo.extend(d.take(Input::Checked(block, Verdict::Valid))),
+            _ => {}
+        }
+    }
+    assert!(blocks.iter().all(|block| d.engine.offered(&id(block)).is_some()), "all were found valid");
+}
+
+#[test]
+fn who_is_far_behind_and_stuck_says_again_a_part_of_what_it_knows_and_all_of_it_in_turn() {
+    let (mut d, blocks) = (authority(D), chain(1000));
+    let certificates: Vec<_> = blocks.iter().map(|block| notarized([A, B, C], block)).collect();
+    for certificate in &certificates {
+        d.certificate(certificate);
+    }
+    d.take(Input::Pool(true));
+    let mut said = std::collections::BTreeSet::new();
+    for round in 1..=40 {
+        let effects = d.at(round * 100_000);
+        let now: Vec<u64> = (certificates.iter())
+            .filter(|certificate| effects.contains(&repeats(certificate)))
+            .map(|certificate| certificate.view().0)
+            .collect();
+        assert!(now.len() <= 2 * 64, "{} at once", now.len());
+        assert!(now.is_empty() || now.contains(&1000), "the newest each time");
+        said.extend(now);
+    }
+    assert_eq!(said.len(), certificates.len());
+}

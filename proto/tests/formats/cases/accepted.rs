@@ -1,10 +1,15 @@
 //! Receipts that must be accepted.
 
-use markstein_proto::status::Status;
+use markstein_proto::{
+    Reason,
+    note::{KeyName, TIME_MAX_S, sign_cosignature},
+    status::Status,
+};
 
-use super::{Cases, four};
+use super::{Cases, Facts, four, receipt_of};
 use crate::support::{
-    EXPIRING, HOUR_MS, Ledger, PERMITS, START_MS, anchor, authority_set, genesis, public_anchor,
+    EXPIRING, HOUR_MS, Ledger, ORIGIN, PERMITS, START_MS, anchor, authority_set, change, genesis,
+    public_anchor, secret, successor,
 };
 
 pub(super) fn add(cases: &mut Cases) {
@@ -12,6 +17,7 @@ pub(super) fn add(cases: &mut Cases) {
     plain(cases);
     statuses(cases);
     times(cases);
+    cosignature_times(cases);
     handovers(cases);
 }
 
@@ -39,25 +45,47 @@ fn plain(cases: &mut Cases) {
     cases.accept("two status chunks", &ledger, (290, &anchor(290, 1)), newest, &[1, 2, 3]);
 }
 
+/// One record of each status, by the records that lead to it, as of each block.
 fn statuses(cases: &mut Cases) {
+    use Status::{Revoked, Suspended, Valid};
     let mut ledger = Ledger::new(genesis(4));
-    let block = ledger.anchor(START_MS + 1, PERMITS, &[anchor(1, 1), anchor(2, 1), anchor(3, 1)]);
-    let index = |number| ledger.index_of(&anchor(number, 1));
-    let (revoked, suspended, superseded) = (index(1), index(2), index(3));
-    ledger.set_status(revoked, Status::Revoked);
-    ledger.set_status(suspended, Status::Suspended);
-    ledger.set_status(superseded, Status::Superseded);
-    let changed = ledger.append(START_MS + HOUR_MS, &[]);
-    ledger.set_status(suspended, Status::Valid);
-    ledger.set_status(1, Status::Revoked); // the grant of PERMITS
-    let later = ledger.append(START_MS + 2 * HOUR_MS, &[]);
+    let hour = |n: u64| START_MS + n * HOUR_MS;
+    let block = ledger.anchor(hour(0) + 1, PERMITS, &[1, 2, 3, 4].map(|number| anchor(number, 1)));
+    let [revoked, suspended, superseded, all] =
+        [1, 2, 3, 4].map(|number| ledger.index_of(&anchor(number, 1)));
+    let records = [
+        change(revoked, Valid, Revoked, Reason::Unlawful),
+        change(suspended, Valid, Suspended, Reason::UnderReview),
+        successor(5, 1, superseded),
+        change(all, Valid, Suspended, Reason::Appeal),
+    ];
+    let changed = ledger.anchor(hour(1), PERMITS, &records);
+    let records = [
+        change(suspended, Suspended, Valid, Reason::Resolved),
+        change(all, Suspended, Valid, Reason::CourtOrder),
+        change(all, Valid, Suspended, Reason::UnderReview),
+    ];
+    let later = ledger.anchor(hour(2), PERMITS, &records);
+    let end = ledger.anchor(hour(3), PERMITS, &[successor(6, 1, all), successor(7, 1, suspended)]);
+    ledger.set_status(1, Revoked); // the grant of PERMITS
+    let withdrawn = ledger.append(hour(4), &[]);
 
     let signers = [0, 1, 2];
-    cases.accept("before it was revoked", &ledger, (1, &anchor(1, 1)), block, &signers);
-    cases.accept("revoked", &ledger, (1, &anchor(1, 1)), changed, &signers);
-    cases.accept("suspended", &ledger, (2, &anchor(2, 1)), changed, &signers);
-    cases.accept("superseded", &ledger, (3, &anchor(3, 1)), changed, &signers);
-    cases.accept("valid again, issuer withdrawn", &ledger, (2, &anchor(2, 1)), later, &signers);
+    let mut accept = |name: &str, number: u64, block| {
+        cases.accept(name, &ledger, (number, &anchor(number, 1)), block, &signers);
+    };
+    accept("before it was revoked", 1, block);
+    accept("revoked", 1, changed);
+    accept("suspended", 2, changed);
+    accept("superseded", 3, changed);
+    accept("valid again", 2, later);
+    accept("suspended, valid again and suspended within a block", 4, later);
+    accept("superseded while suspended", 4, end);
+    accept("valid again, then superseded", 2, end);
+    accept("revoked, issuer withdrawn", 1, withdrawn);
+    let successor = successor(5, 1, superseded);
+    cases.accept("it replaced another", &ledger, (5, &successor), changed, &signers);
+    cases.accept("it replaced another, issuer withdrawn", &ledger, (5, &successor), withdrawn, &signers);
 }
 
 /// The edges of what is allowed.
@@ -77,6 +105,25 @@ fn times(cases: &mut Cases) {
         let batch = ledger.batch(PERMITS, created_at, &[anchor(number, 1)]);
         let block = ledger.append(now, &[(&batch).into()]);
         cases.accept(name, &ledger, (number, &anchor(number, 1)), block, &[0]);
+    }
+}
+
+/// Of q cosignatures and one more, that one may say any time: the as-of time is one that a quorum vouches for.
+fn cosignature_times(cases: &mut Cases) {
+    let (ledger, record) = (four(), anchor(1, 1));
+    let newest = ledger.last();
+    let name = KeyName::new(&format!("{ORIGIN}/a3")).unwrap();
+    let text = ledger.tree_head(newest).to_text();
+    for (name_of_case, time_s) in [("in the far future", TIME_MAX_S), ("long ago", 1)] {
+        let line = sign_cosignature(&secret("a3", "cosigner"), &name, &text, time_s).unwrap();
+        let mut receipt = receipt_of(&ledger, (1, &record), newest, &[0, 1, 2]);
+        let signed = ledger.checkpoint(newest, &[0, 1, 2]).merge([line]).unwrap();
+        receipt.checkpoint = signed.to_string();
+        let mut times = [0, 1, 2].map(|signer| ledger.as_of(newest, signer));
+        times.sort_unstable();
+        let as_of_s = if time_s == 1 { times[0] } else { times[1] };
+        let facts = Facts { as_of_s, ..Facts::of_ledger(&ledger, &receipt, newest, &[0, 1, 2, 3]) };
+        cases.push(&format!("one of four cosigned {name_of_case}"), &ledger, 1, receipt, Ok(facts));
     }
 }
 

@@ -3,14 +3,14 @@
 //! The tests run them, and `vectors/markstein/receipts.json` publishes them for other implementations.
 
 mod accepted;
+mod changes;
 mod forged;
 mod handovers;
 mod refused;
 
 use markstein_proto::{
-    DocumentDigest, Genesis, Hash, Leaf, LeafIndex, Record,
-    receipt::{NotVerified, Receipt, Verified},
-    status::Status,
+    DocumentDigest, Genesis, Hash, Leaf, LeafIndex, Reason, Record,
+    receipt::{NotVerified, Receipt, StatusEvent, Verified},
 };
 use serde::Serialize;
 
@@ -25,6 +25,16 @@ pub struct Case {
     pub expected: Result<Facts, NotVerified>,
 }
 
+/// One change of a status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Event {
+    pub status: &'static str,
+    pub at_ms: u64,
+    pub reason: Option<&'static str>,
+    pub index: u64,
+    pub height: u64,
+}
+
 /// What an accepted receipt says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Facts {
@@ -36,7 +46,9 @@ pub struct Facts {
     pub valid_until_ms: Option<u64>,
     pub index: u64,
     pub height: u64,
+    pub supersedes: Option<u64>,
     pub status: &'static str,
+    pub history: Vec<Event>,
     pub issuer_status: &'static str,
     pub as_of_s: u64,
     pub log_size: u64,
@@ -65,8 +77,14 @@ impl Facts {
             valid_until_ms: anchor.valid_until.map(|t| t.0),
             index,
             height: header.height.0,
-            status: word(ledger.status(latest, index)),
-            issuer_status: word(ledger.status(latest, receipt.grant.index.0)),
+            supersedes: anchor.supersedes.map(|index| index.0),
+            status: ledger.status(latest, index).as_str(),
+            history: ledger
+                .changes_of(index, latest)
+                .iter()
+                .map(|at| Event::of_ledger(ledger, *at))
+                .collect(),
+            issuer_status: ledger.status(latest, receipt.grant.index.0).as_str(),
             as_of_s: times[times.len() - set.quorum()],
             log_size: ledger.header_index(latest) + 1,
             epoch: set.epoch().0,
@@ -87,8 +105,10 @@ impl Facts {
             valid_until_ms: verified.valid_until.map(|t| t.0),
             index: verified.index.0,
             height: verified.height.0,
-            status: word(verified.status),
-            issuer_status: word(verified.issuer_status),
+            supersedes: verified.supersedes.map(|index| index.0),
+            status: verified.status.as_str(),
+            history: verified.history.iter().map(Event::of).collect(),
+            issuer_status: verified.issuer_status.as_str(),
             as_of_s: verified.as_of_s,
             log_size: verified.log_size.0,
             epoch: verified.epoch.0,
@@ -99,12 +119,25 @@ impl Facts {
     }
 }
 
-fn word(status: Status) -> &'static str {
-    match status {
-        Status::Valid => "valid",
-        Status::Revoked => "revoked",
-        Status::Suspended => "suspended",
-        Status::Superseded => "superseded",
+impl Event {
+    fn of_ledger(ledger: &Ledger, index: u64) -> Self {
+        let header = ledger.header(ledger.block_of(index));
+        let (status, reason) = match record(&ledger.placed(index).bytes) {
+            Record::StatusChange(change) => (change.to().as_str(), Some(change.reason().as_str())),
+            Record::Anchor(_) => ("superseded", None),
+            Record::IssuerGrant(_) => panic!("a grant changes no status"),
+        };
+        Self { status, at_ms: header.time.0, reason, index, height: header.height.0 }
+    }
+
+    fn of(event: &StatusEvent) -> Self {
+        Self {
+            status: event.status.as_str(),
+            at_ms: event.at.0,
+            reason: event.reason.map(Reason::as_str),
+            index: event.index.0,
+            height: event.height.0,
+        }
     }
 }
 
@@ -164,6 +197,7 @@ pub fn receipt_of(
 pub fn all() -> Vec<Case> {
     let mut cases = Cases::default();
     accepted::add(&mut cases);
+    changes::add(&mut cases);
     refused::add(&mut cases);
     forged::add(&mut cases);
     handovers::add(&mut cases);

@@ -1,9 +1,12 @@
 //! Good receipts with one thing changed: every one must be refused.
 
 use markstein_proto::{
-    AuthorError, DecodeError, KeyError, Leaf, Record, Salt,
+    AuthorError, DecodeError, KeyError, Leaf, LogSize, Record, Salt,
     log::ProofError,
-    note::{CheckpointError, CosignatureError, KeyName, NoteError, sign_cosignature, sign_ed25519},
+    note::{
+        Checkpoint, CheckpointError, CosignatureError, KeyName, NoteError, SignedCheckpoint,
+        sign_cosignature, sign_ed25519,
+    },
     receipt::{NotVerified, PlacedLeaf, Receipt},
 };
 
@@ -21,6 +24,7 @@ pub(super) fn add(cases: &mut Cases) {
     list.signatures();
     list.lines();
     list.newest_header();
+    list.covered_sizes();
     list.proofs();
     list.status();
     list.versions();
@@ -333,6 +337,42 @@ impl Refused<'_> {
         self.cases.refuse("two headers at one place", ledger, 1, receipt, why);
     }
 
+    /// Checkpoints that do not cover the record: of the blocks before it, or of a size that no block ends with.
+    fn covered_sizes(&mut self) {
+        let ledger = self.ledger;
+        let index = ledger.index_of(&anchor(20, 1));
+        let good = receipt_of(ledger, (20, &anchor(20, 1)), ledger.last(), &[0, 1, 2]);
+        for (name, block) in
+            [("checkpoint of the block before the record's", 1), ("checkpoint of block 0", 0)]
+        {
+            let mut receipt = good.clone();
+            receipt.latest_header = ledger.placed(ledger.header_index(block));
+            receipt.checkpoint = ledger.checkpoint(block, &[0, 1, 2]).to_string();
+            let newer = NotVerified::Places("the record's block is newer than the newest block");
+            self.cases.refuse(name, ledger, 20, receipt, newer);
+        }
+        let not_last = NotVerified::Places("the newest header is not the last leaf of the checkpoint");
+        let sizes = [
+            ("the record's own place", index),
+            ("the record as its last leaf", index + 1),
+            ("the record's block without its header", ledger.header_index(2)),
+        ];
+        for (name, size) in sizes {
+            let mut receipt = good.clone();
+            let checkpoint = Checkpoint::new(ORIGIN, LogSize(size), hash()).unwrap();
+            let text = checkpoint.to_text();
+            let lines = [0, 1, 2].map(|signer| ledger.line(ledger.last(), signer, &text));
+            receipt.checkpoint = SignedCheckpoint::with_signatures(checkpoint, lines).unwrap().to_string();
+            self.cases.refuse(
+                &format!("checkpoint of a size that is {name}"),
+                ledger,
+                20,
+                receipt,
+                not_last.clone(),
+            );
+        }
+    }
+
     fn proofs(&mut self) {
         let inclusion = NotVerified::Inclusion;
         self.refuse("one hash too many", |r| r.proof.push(hash()), inclusion(ProofError::TooLong));
@@ -374,11 +414,8 @@ impl Refused<'_> {
 
     /// Leaves of a later release: nothing can be said about them.
     fn versions(&mut self) {
-        for (part, place) in &PARTS[1..] {
-            if *part == "grant" {
-                continue;
-            }
-            let what = if *part == "batch head" { "batch head" } else { "header" };
+        for (part, place) in &PARTS {
+            let what = wanted(part);
             let why = NotVerified::Decode { part, source: DecodeError::UnknownVersion { what, found: 2 } };
             let bump = |r: &mut Receipt| {
                 let bytes = &mut place(r).bytes;

@@ -1,14 +1,17 @@
 //! A ledger in memory. It judges nothing: a test can have a quorum sign whatever it likes.
 
-use std::{collections::BTreeMap, convert::Infallible};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+};
 
 use markstein_proto::{
     Author, AuthoritySet, Batch, BatchHead, EpochId, Genesis, Hash, Header, Height, LeafIndex, LedgerId,
     LogSize, Record, Salt, TimeMs, View,
     log::{self, Levels, multiproof},
     note::{Checkpoint, KeyName, NoteSignature, SignedCheckpoint, sign_cosignature},
-    receipt::{Handover, PlacedLeaf, Receipt},
-    status::{self, Chunk, Status, StatusDelta, StatusProof, StatusReader},
+    receipt::{ChangeLeaves, Handover, PlacedLeaf, Receipt},
+    status::{self, Chunk, Status, StatusDelta, StatusProof, StatusReader, StatusStep},
 };
 
 use super::{START_MS, issuer_id, secret};
@@ -57,6 +60,8 @@ pub struct Ledger {
     blocks: Vec<Block>,
     places: BTreeMap<u64, Place>,
     statuses: BTreeMap<u64, Status>,
+    /// The records that changed the status of each.
+    changes: BTreeMap<u64, Vec<u64>>,
 }
 
 impl Ledger {
@@ -70,6 +75,7 @@ impl Ledger {
             blocks: Vec::new(),
             places: BTreeMap::new(),
             statuses: BTreeMap::new(),
+            changes: BTreeMap::new(),
             genesis,
         };
         let batch = ledger.genesis.batch();
@@ -114,7 +120,7 @@ impl Ledger {
             first_index,
             size_before: size,
             root_before: log::root_of(self.hashes()),
-            status_root: status::status_root(&Store::of(&self.statuses), size.0).unwrap(),
+            status_root: status::status_root(&Store::of(&self.statuses, size.0), size.0).unwrap(),
             authority_set: self.sets[epoch].hash(),
         };
         change(&mut header);
@@ -129,9 +135,23 @@ impl Ledger {
         let tree = Levels::new(part.records.iter().map(|leaf| log::leaf_hash(leaf)).collect());
         for (i, record) in part.records.iter().enumerate() {
             let path = tree.path(i as u64).unwrap();
-            self.places.insert(self.size(), Place { head, block, path });
+            let index = self.size();
+            self.places.insert(index, Place { head, block, path });
+            self.take_step(index, record);
             self.leaves.push(record.clone());
         }
+    }
+
+    /// What a record does to the status of another, whether it may or not.
+    fn take_step(&mut self, index: u64, record: &[u8]) {
+        let step = markstein_proto::Leaf::decode(record).unwrap().into_record().unwrap().status_step();
+        let Some(step) = step else { return };
+        let status = match step {
+            StatusStep::Change(change) => change.to(),
+            StatusStep::Supersede(_) => Status::Superseded,
+        };
+        self.statuses.insert(step.target().0, status);
+        self.changes.entry(step.target().0).or_default().push(index);
     }
 
     /// Appends an empty block that ends the epoch, hands over to the next set, and returns its number.
@@ -167,11 +187,11 @@ impl Ledger {
         let place = &self.places[&index];
         let grant = self.grant_index(place.head);
         let (header, latest_header) = (self.header_index(place.block), self.header_index(latest));
-        let mut indices = vec![grant, place.head, index, header, latest_header];
-        indices.sort_unstable();
-        indices.dedup();
+        let changes =
+            self.changes.get(&index).into_iter().flatten().filter(|change| **change < latest_header);
+        let changes: Vec<ChangeLeaves> = changes.map(|change| self.change(*change)).collect();
         let epoch = self.blocks[latest].epoch;
-        Receipt {
+        let mut receipt = Receipt {
             salt: Some(salt),
             record: self.placed(index),
             batch_head: self.placed(place.head),
@@ -179,18 +199,49 @@ impl Ledger {
             grant: self.placed(grant),
             header: self.placed(header),
             latest_header: self.placed(latest_header),
-            proof: multiproof::prove(&self.tree(), &indices, latest_header + 1).unwrap(),
+            proof: Vec::new(),
             status: self.status_proof(latest, &[index, grant]),
+            changes,
             checkpoint: self.checkpoint(latest, signers).to_string(),
             handovers: self.handovers[..epoch].to_vec(),
+        };
+        self.prove(&mut receipt);
+        receipt
+    }
+
+    /// Makes the multiproof of the leaves that a receipt has, wherever they stand below its newest header.
+    pub fn prove(&self, receipt: &mut Receipt) {
+        let own =
+            [&receipt.grant, &receipt.batch_head, &receipt.record, &receipt.header, &receipt.latest_header];
+        let changes = receipt.changes.iter().flat_map(|c| [&c.record, &c.batch_head, &c.header]);
+        let indices: BTreeSet<u64> = own.into_iter().chain(changes).map(|leaf| leaf.index.0).collect();
+        let indices: Vec<u64> = indices.into_iter().collect();
+        let size = receipt.latest_header.index.0 + 1;
+        receipt.proof = multiproof::prove(&self.tree(), &indices, size).unwrap();
+    }
+
+    /// The leaves of a change, which is the record at this index.
+    pub fn change(&self, index: u64) -> ChangeLeaves {
+        let place = &self.places[&index];
+        ChangeLeaves {
+            record: self.placed(index),
+            batch_head: self.placed(place.head),
+            header: self.placed(self.header_index(place.block)),
         }
+    }
+
+    /// The records that changed the status of the record at an index, up to a block.
+    pub fn changes_of(&self, index: u64, block: usize) -> Vec<u64> {
+        let changes = self.changes.get(&index).into_iter().flatten().copied();
+        changes.filter(|change| *change < self.header_index(block)).collect()
     }
 
     /// The status of these leaves under the status root of a block.
     pub fn status_proof(&self, block: usize, indices: &[u64]) -> StatusProof {
-        let store = Store::of(&self.blocks[block].statuses);
+        let size = self.blocks[block].header.size_before;
+        let store = Store::of(&self.blocks[block].statuses, size.0);
         let indices: Vec<LeafIndex> = indices.iter().map(|i| LeafIndex(*i)).collect();
-        StatusProof::prove(&store, &indices, self.blocks[block].header.size_before).unwrap()
+        StatusProof::prove(&store, &indices, size).unwrap()
     }
 
     /// The newest grant of the issuer in the head at this index, or the first where the head names none.
@@ -294,9 +345,9 @@ impl Ledger {
 struct Store(StatusDelta);
 
 impl Store {
-    fn of(statuses: &BTreeMap<u64, Status>) -> Self {
+    fn of(statuses: &BTreeMap<u64, Status>, size: u64) -> Self {
         let empty = Self(StatusDelta::default());
-        Self(status::apply(&empty, statuses).unwrap())
+        Self(status::apply(&empty, statuses, size).unwrap())
     }
 }
 

@@ -7,7 +7,8 @@ pub use ledger::{Ledger, Part};
 
 use markstein_proto::{
     Anchor, Authority, AuthorityId, AuthoritySet, Commitment, DocumentDigest, DocumentType, DocumentTypeName,
-    EpochId, Genesis, Hash, IssuerGrant, IssuerId, IssuerKey, Parameters, Record, Salt, SecretKey, TimeMs,
+    EpochId, Genesis, Hash, IssuerGrant, IssuerId, IssuerKey, LeafIndex, Parameters, Reason, Record, Salt,
+    SecretKey, StatusChange, TimeMs, status::Status,
 };
 
 /// Origin of every test ledger.
@@ -107,7 +108,19 @@ pub fn anchor(number: u64, document_type: u32) -> Record {
         public: false,
         document_type,
         valid_until: None,
+        supersedes: None,
     })
+}
+
+/// The record that anchors a document in place of the one at an index.
+pub fn successor(number: u64, document_type: u32, supersedes: u64) -> Record {
+    let Record::Anchor(anchor) = anchor(number, document_type) else { panic!("it makes anchors") };
+    Record::Anchor(Anchor { supersedes: Some(LeafIndex(supersedes)), ..anchor })
+}
+
+/// The record that changes the status of the one at an index.
+pub fn change(target: u64, from: Status, to: Status, reason: Reason) -> Record {
+    Record::StatusChange(StatusChange::new(LeafIndex(target), from, to, reason).unwrap())
 }
 
 pub fn public_anchor(number: u64, document_type: u32) -> Record {
@@ -116,6 +129,7 @@ pub fn public_anchor(number: u64, document_type: u32) -> Record {
         public: true,
         document_type,
         valid_until: Some(TimeMs(START_MS + 365 * 24 * HOUR_MS)),
+        supersedes: None,
     })
 }
 

@@ -1,7 +1,7 @@
 //! One block at each height over all nodes, byte for byte, for ever: also where a node lost its newest blocks and got
 //! them again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use markstein_node::{
     ledger::{BlockBytes, Tip, block_at},
@@ -17,9 +17,7 @@ pub struct Agreement {
 
 struct Seen {
     id: Hash,
-    content: Hash,
-    /// Size of the log with it.
-    size: u64,
+    block: BlockBytes,
 }
 
 /// A block that nobody had before.
@@ -42,15 +40,10 @@ impl Agreement {
         let mut new = Vec::new();
         for height in self.heights[node] + 1..=tip.height.0 {
             let block = block_at(db, Height(height)).unwrap().expect("a final block is stored");
-            let seen = Seen {
-                id: log::leaf_hash(&block.header),
-                content: content(&block),
-                size: block.header_index.0 + 1,
-            };
-            if self.is_new(node, height, seen) {
+            if let Some(block) = self.new_block(node, height, block) {
                 let header = Leaf::decode(&block.header).and_then(Leaf::into_header).unwrap();
-                let batches = block.batches.into_iter().map(|bytes| Batch::decode(bytes).unwrap()).collect();
-                new.push(NewBlock { header, batches });
+                let decoded = |bytes: &Vec<u8>| Batch::decode(bytes.clone()).unwrap();
+                new.push(NewBlock { header, batches: block.batches.iter().map(decoded).collect() });
             }
         }
         self.heights[node] = tip.height.0;
@@ -60,14 +53,21 @@ impl Agreement {
         new
     }
 
-    fn is_new(&mut self, node: usize, height: u64, seen: Seen) -> bool {
-        let Some(first) = self.blocks.get(&height) else {
-            self.blocks.insert(height, seen);
-            return true;
-        };
-        assert_eq!(first.id, seen.id, "node {node} has another final block at height {height}");
-        assert_eq!(first.content, seen.content, "node {node} has other bytes in block {height}");
-        false
+    /// The block, where nobody had one at this height before.
+    fn new_block(&mut self, node: usize, height: u64, block: BlockBytes) -> Option<&BlockBytes> {
+        match self.blocks.entry(height) {
+            Entry::Vacant(place) => {
+                let id = log::leaf_hash(&block.header);
+                Some(&place.insert(Seen { id, block }).block)
+            }
+            Entry::Occupied(first) => {
+                let first = &first.get().block;
+                let is_same = first.header == block.header && first.header_index == block.header_index;
+                assert!(is_same, "node {node} has another final block at height {height}");
+                assert!(first.batches == block.batches, "node {node} has other bytes in block {height}");
+                None
+            }
+        }
     }
 
     pub fn restarted(&mut self, node: usize) {
@@ -80,29 +80,25 @@ impl Agreement {
 
     /// The height of the block that ends a log of this size.
     pub fn height_of(&self, size: u64) -> Option<u64> {
-        self.blocks.iter().find(|(_, seen)| seen.size == size).map(|(height, _)| *height)
+        self.blocks.iter().find(|(_, seen)| seen.block.header_index.0 + 1 == size).map(|(height, _)| *height)
     }
-}
-
-fn content(block: &BlockBytes) -> Hash {
-    let parts: Vec<&[u8]> = std::iter::once(&block.header).chain(&block.batches).map(Vec::as_slice).collect();
-    let hashes: Vec<Hash> = parts.iter().map(|part| Hash::of(&[part])).collect();
-    Hash::of(&hashes.iter().map(|hash| hash.0.as_slice()).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
 mod tests {
+    use markstein_proto::LeafIndex;
+
     use super::*;
 
-    const fn seen(id: u8, content: u8) -> Seen {
-        Seen { id: Hash([id; 32]), content: Hash([content; 32]), size: 9 }
+    fn block(header: u8, batch: u8) -> BlockBytes {
+        BlockBytes { header_index: LeafIndex(8), header: vec![header], batches: vec![vec![batch]] }
     }
 
     #[test]
     fn the_same_block_on_two_nodes_is_agreed_on() {
         let mut agreement = Agreement::new(2);
-        assert!(agreement.is_new(0, 1, seen(1, 1)));
-        assert!(!agreement.is_new(1, 1, seen(1, 1)));
+        assert!(agreement.new_block(0, 1, block(1, 1)).is_some());
+        assert!(agreement.new_block(1, 1, block(1, 1)).is_none());
         assert_eq!(agreement.height_of(9), Some(1));
     }
 
@@ -110,15 +106,15 @@ mod tests {
     #[should_panic(expected = "node 1 has another final block at height 1")]
     fn another_block_is_seen() {
         let mut agreement = Agreement::new(2);
-        agreement.is_new(0, 1, seen(1, 1));
-        agreement.is_new(1, 1, seen(2, 1));
+        agreement.new_block(0, 1, block(1, 1));
+        agreement.new_block(1, 1, block(2, 1));
     }
 
     #[test]
     #[should_panic(expected = "node 1 has other bytes in block 1")]
     fn other_bytes_are_seen() {
         let mut agreement = Agreement::new(2);
-        agreement.is_new(0, 1, seen(1, 1));
-        agreement.is_new(1, 1, seen(1, 2));
+        agreement.new_block(0, 1, block(1, 1));
+        agreement.new_block(1, 1, block(1, 2));
     }
 }

@@ -12,13 +12,19 @@ impl Cosigned {
         Self(vec![(BTreeSet::new(), 0); authorities])
     }
 
+    /// The largest log that any of them cosigned.
+    pub fn largest(&self) -> u64 {
+        self.0.iter().map(|(_, largest)| *largest).max().unwrap_or_default()
+    }
+
     pub fn said(&mut self, node: usize, message: &Message) {
         let Message::Cosignature(lines) = message else { return };
         if lines.authority as usize != node {
             return; // passed on, and counted when they were first said
         }
         let (all, largest) = &mut self.0[node];
-        if all.insert(lines.lines.clone()) {
+        if !all.contains(&lines.lines) {
+            all.insert(lines.lines.clone());
             assert!(
                 lines.size.0 >= *largest,
                 "authority {node} cosigns {} leaves after {largest}",

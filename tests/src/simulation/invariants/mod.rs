@@ -2,6 +2,7 @@
 
 mod acknowledged;
 mod agreement;
+mod bounded;
 mod busy;
 mod cosigned;
 mod dated;
@@ -87,6 +88,7 @@ impl Watch {
     pub fn look(&mut self, node: usize, live: &Live, clients: &Clients, now: u64) {
         let tip = live.driver.state().tip();
         self.heights.look(node, tip.height.0, now);
+        bounded::look(node, live.driver.engine());
         for block in self.agreement.look(node, &live.db, tip) {
             self.once.look(&block);
             self.dated.look(&block.header.block_id(), block.header.time, now);

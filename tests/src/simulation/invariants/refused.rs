@@ -1,6 +1,6 @@
 //! A batch that any node reports as refused is on no chain, and never comes to be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use markstein_node::storage::{
     Db, Read,
@@ -16,6 +16,8 @@ pub struct Refused {
     by: BTreeMap<BatchId, usize>,
     /// What each node had written, and how much was submitted, when it was looked at last.
     seen: BTreeMap<usize, (u64, usize)>,
+    /// Which submissions were decided on each node since it was started; they are not looked at again until its next start.
+    decided: BTreeMap<usize, BTreeSet<BatchId>>,
 }
 
 impl Refused {
@@ -25,10 +27,18 @@ impl Refused {
         if self.seen.insert(node, now) == Some(now) {
             return self.compare(placed);
         }
+        let decided = self.decided.entry(node).or_default();
         for submission in &clients.submissions {
-            let outcome = db.get::<Outcomes>(&submission.id.0).unwrap();
+            let id = submission.id;
+            if decided.contains(&id) {
+                continue;
+            }
+            let outcome = db.get::<Outcomes>(&id.0).unwrap();
             if matches!(outcome, Some(Outcome::Refused { .. })) {
-                self.by.entry(submission.id).or_insert(node);
+                self.by.entry(id).or_insert(node);
+            }
+            if outcome.is_some() {
+                decided.insert(id);
             }
         }
         self.compare(placed);
@@ -36,6 +46,7 @@ impl Refused {
 
     pub fn restarted(&mut self, node: usize) {
         self.seen.remove(&node);
+        self.decided.remove(&node);
     }
 
     fn compare(&self, placed: &Once) {

@@ -1,8 +1,11 @@
 //! Every final block follows from the blocks before it, and its roots are those that a second ledger, with nothing but
 //! hashes in a list, computes from scratch. Once for each block of a cluster: on all nodes it is the same one (agreement).
 
+use std::collections::BTreeMap;
+
 use markstein_proto::{
-    Author, Batch, EpochId, Genesis, Hash, Header, Height, LeafIndex, LogSize, Record, log,
+    Author, Batch, EpochId, Genesis, Hash, Header, Height, IssuerId, LeafIndex, LogSize, Record, log,
+    status::Status,
 };
 
 use super::agreement::NewBlock;
@@ -17,6 +20,8 @@ pub struct Validity {
     genesis: Genesis,
     /// Hashes of all leaves.
     leaves: Vec<Hash>,
+    /// Which of them are anchors, whose, and what they are worth now.
+    anchors: BTreeMap<u64, (IssuerId, Status)>,
     tip: Header,
 }
 
@@ -24,7 +29,12 @@ impl Validity {
     pub fn new(genesis: &Genesis) -> Self {
         let tip = genesis.header();
         let leaves = genesis.batch().leaf_hashes().chain([tip.block_id()]).collect();
-        Self { genesis: genesis.clone(), leaves, tip }
+        Self { genesis: genesis.clone(), leaves, anchors: BTreeMap::new(), tip }
+    }
+
+    /// The anchors that are final, and their statuses.
+    pub fn anchors(&self) -> Vec<(u64, Status)> {
+        self.anchors.iter().map(|(index, (_, status))| (*index, *status)).collect()
     }
 
     /// A block that nobody had before, the next one.
@@ -43,7 +53,13 @@ impl Validity {
     fn append(&mut self, header: &Header, batches: &[Batch]) {
         let (first, height) = (self.leaves.len() as u64, header.height);
         batches.iter().for_each(|batch| self.admit(batch, header));
-        self.leaves.extend(batches.iter().flat_map(Batch::leaf_hashes));
+        let mut anchored = Vec::new();
+        for batch in batches {
+            anchored.extend(anchors_of(batch, self.leaves.len() as u64));
+            self.leaves.extend(batch.leaf_hashes());
+            self.change(batch);
+        }
+        self.anchors.extend(anchored); // only now: what a change is of stands in an earlier block
         let parent = &self.tip;
         let leader = (header.view.0 - 1) % self.genesis.authorities.authorities().len() as u64;
         let expected = Header {
@@ -56,7 +72,7 @@ impl Validity {
             first_index: LeafIndex(first),
             size_before: LogSize(self.leaves.len() as u64),
             root_before: root(&self.leaves),
-            status_root: root(&statuses(self.leaves.len())),
+            status_root: root(&self.statuses()),
             authority_set: self.genesis.authorities.hash(),
         };
         assert_eq!(*header, expected, "block {height} is not what follows from the blocks before it");
@@ -81,10 +97,62 @@ impl Validity {
         let age = header.time.0.abs_diff(head.created_at.0);
         assert!(age <= AGE_MAX, "a batch made {age} ms from its block is final");
         for record in batch.records() {
-            let Record::Anchor(anchor) = &record.record else { panic!("{issuer} admits {record:?}") };
-            assert!(grant.covers(anchor.document_type), "{issuer} anchors {anchor:?}");
+            match &record.record {
+                Record::Anchor(anchor) => {
+                    assert!(grant.covers(anchor.document_type), "{issuer} anchors {anchor:?}");
+                }
+                Record::StatusChange(_) => {}
+                Record::IssuerGrant(_) => panic!("{issuer} admits {record:?}"),
+            }
         }
     }
+
+    /// What a batch does to the statuses, record by record.
+    fn change(&mut self, batch: &Batch) {
+        let author = issuer_of(batch);
+        for record in batch.records() {
+            let (target, needed, then) = match &record.record {
+                Record::Anchor(anchor) => match anchor.supersedes {
+                    Some(target) => (target, None, Status::Superseded),
+                    None => continue,
+                },
+                Record::StatusChange(change) => (change.target(), Some(change.from()), change.to()),
+                Record::IssuerGrant(_) => continue,
+            };
+            let (issuer, now) =
+                self.anchors.get_mut(&target.0).unwrap_or_else(|| panic!("no anchor at {target} to change"));
+            assert_eq!(issuer, author, "{author} changes what {issuer} anchored");
+            assert!(
+                matches!(now, Status::Valid | Status::Suspended),
+                "{target} is {now} for good, and changed"
+            );
+            assert!(needed.is_none_or(|needed| needed == *now), "{target} is {now}, not {needed:?}");
+            *now = then;
+        }
+    }
+
+    /// Hashes of the chunks of the status tree: two bits for each leaf, lowest first.
+    fn statuses(&self) -> Vec<Hash> {
+        let mut chunks = vec![[0_u8; 32]; self.leaves.len().div_ceil(CHUNK)];
+        for (index, (_, status)) in &self.anchors {
+            let (chunk, place) = (*index as usize / CHUNK, *index as usize % CHUNK);
+            chunks[chunk][place / 4] |= (*status as u8) << (2 * (place % 4));
+        }
+        chunks.iter().map(|chunk| log::leaf_hash(chunk)).collect()
+    }
+}
+
+fn issuer_of(batch: &Batch) -> &IssuerId {
+    match &batch.head().author {
+        Author::Issuer { issuer, .. } => issuer,
+        author => panic!("{author:?} has no issuer"),
+    }
+}
+
+/// The anchors of a batch whose head stands at `head`.
+fn anchors_of(batch: &Batch, head: u64) -> Vec<(u64, (IssuerId, Status))> {
+    let anchors = (head + 1..).zip(batch.records()).filter(|(_, r)| matches!(r.record, Record::Anchor(_)));
+    anchors.map(|(index, _)| (index, (issuer_of(batch).clone(), Status::Valid))).collect()
 }
 
 /// RFC 6962, section 2.1, word for word.
@@ -99,14 +167,9 @@ fn root(leaves: &[Hash]) -> Hash {
     }
 }
 
-/// Hashes of the chunks of the status tree: all is valid, since no record changes a status yet.
-fn statuses(leaves: usize) -> Vec<Hash> {
-    vec![log::leaf_hash(&[0; 32]); leaves.div_ceil(CHUNK)]
-}
-
 #[cfg(test)]
 mod tests {
-    use markstein_proto::{TimeMs, View};
+    use markstein_proto::{Reason, StatusChange, TimeMs, View};
 
     use super::*;
     use crate::simulation::support::{ISSUER_KEY, START, anchor, genesis_of, issuer, key};
@@ -170,6 +233,40 @@ mod tests {
     #[should_panic(expected = "ms from its block")]
     fn a_batch_of_long_ago_is_seen() {
         next(START - 25 * HOUR, |_| ());
+    }
+
+    /// A ledger with one anchor, at leaf 1, and batches with these changes of it.
+    fn changes(steps: &[(Status, Status)]) -> Validity {
+        let genesis = genesis_of(4);
+        let mut ledger = Validity::new(&genesis);
+        ledger.anchors.insert(1, (issuer(), Status::Valid));
+        for (from, to) in steps {
+            let change = StatusChange::new(LeafIndex(1), *from, *to, Reason::Other).unwrap();
+            let records = [Record::StatusChange(change)];
+            let (ledger_id, made) = (genesis.ledger_id(), TimeMs(START));
+            ledger.change(&Batch::sign(ledger_id, &issuer(), &key(ISSUER_KEY), made, &records).unwrap());
+        }
+        ledger
+    }
+
+    #[test]
+    fn a_status_has_its_two_bits() {
+        let ledger = changes(&[(Status::Valid, Status::Suspended)]);
+        let mut chunk = [0; 32];
+        chunk[0] = 0b1000;
+        assert_eq!(ledger.statuses(), [log::leaf_hash(&chunk)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "for good, and changed")]
+    fn a_change_of_what_is_revoked_is_seen() {
+        changes(&[(Status::Valid, Status::Revoked), (Status::Valid, Status::Suspended)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "is suspended, not")]
+    fn a_change_from_another_status_is_seen() {
+        changes(&[(Status::Valid, Status::Suspended), (Status::Valid, Status::Revoked)]);
     }
 
     #[test]

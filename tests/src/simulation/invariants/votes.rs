@@ -69,11 +69,13 @@ impl Votes {
             return;
         }
         let (view, kind) = (subject.view.0, kind(&subject.ballot));
-        let known = self.cast.contains_key(&(signer, view, kind));
+        if let Some(first) = self.cast.get(&(signer, view, kind)) {
+            assert_eq!(*first, subject, "authority {signer} voted twice in one view");
+            return; // against its other votes it was held when it was new
+        }
         let is_free = self.forgot.get(&signer).is_none_or(|newest| view > *newest);
-        assert!(known || is_free, "authority {signer} forgot, and votes again: {subject:?}");
-        let first = *self.cast.entry((signer, view, kind)).or_insert(subject);
-        assert_eq!(first, subject, "authority {signer} voted twice in one view");
+        assert!(is_free, "authority {signer} forgot, and votes again: {subject:?}");
+        self.cast.insert((signer, view, kind), subject);
         let has = |kind| self.cast.contains_key(&(signer, view, kind));
         assert!(!(has(NULLIFY) && has(FINALIZE)), "authority {signer} nullified and finalised view {view}");
     }

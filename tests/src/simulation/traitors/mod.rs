@@ -12,6 +12,7 @@ mod memory;
 mod mistimed;
 mod mute;
 mod oversized;
+mod relabeller;
 mod replay;
 mod signatures;
 mod silent_leader;
@@ -82,6 +83,7 @@ pub fn all() -> Vec<Box<dyn Traitor>> {
         Box::new(oversized::Oversized),
         Box::new(signatures::Forger),
         Box::new(replay::Replayer::default()),
+        Box::new(relabeller::Relabeller::default()),
         Box::new(far_future::FarFuture),
         Box::new(foreign::Messenger::default()),
         Box::new(catch_up::Misleader),
