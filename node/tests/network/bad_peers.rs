@@ -16,7 +16,7 @@ async fn a_stranger_is_refused_and_gets_no_stream() {
     let a = Node::start(1, vec![authority(2, None)]).await;
     let mut stranger = Raw::dial(9, 1, a.address(), LEDGER);
     stranger.was_closed(1).await;
-    assert!(!stranger.try_open("urgent").await);
+    assert!(!stranger.can_open_within(2, "urgent").await);
     until("it is counted", || a.network.strangers() > 0).await;
     assert!(a.events().is_empty());
     assert_eq!(a.network.peers().len(), 1);

@@ -99,20 +99,41 @@ impl Raw {
     }
 
     async fn open_protocol(&self, name: StreamProtocol) -> Stream {
-        guarded("a stream", async {
-            loop {
-                match self.control.clone().open_stream(self.peer, name.clone()).await {
-                    Ok(stream) => return stream,
-                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-                }
+        guarded("a stream", self.attempts(name)).await
+    }
+
+    async fn attempts(&self, name: StreamProtocol) -> Stream {
+        loop {
+            match self.attempt(&name).await {
+                Some(stream) => return stream,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    /// Waits for a connection and asks once for a stream on it. An end or a start of a connection ends the attempt: the crate
+    /// never answers who asks while a connection is being made that is just about to be counted.
+    async fn attempt(&self, name: &StreamProtocol) -> Option<Stream> {
+        let mut connections = self.connections.clone();
+        connections.wait_for(|(_, now)| *now).await.unwrap();
+        let mut control = self.control.clone();
+        tokio::select! {
+            stream = control.open_stream(self.peer, name.clone()) => stream.ok(),
+            _ = connections.changed() => None,
+        }
+    }
+
+    /// Whether there is a stream before so many further connections are made and closed.
+    pub async fn can_open_within(&self, connections: usize, class: &str) -> bool {
+        let end = self.connections.borrow().0 + connections;
+        let mut watched = self.connections.clone();
+        guarded("a stream, or the end of the connections", async {
+            tokio::select! {
+                _ = self.attempts(protocol(&self.ledger, class)) => true,
+                closed = watched.wait_for(|(count, now)| *count >= end && !now) => closed.is_err(),
             }
         })
         .await
-    }
-
-    /// Tries once to open a stream.
-    pub async fn try_open(&self, class: &str) -> bool {
-        self.control.clone().open_stream(self.peer, protocol(&self.ledger, class)).await.is_ok()
     }
 
     /// Waits until so many connections were there and none is.
