@@ -22,7 +22,7 @@ use super::{
     dial::{self, Dial},
     gossip::Publisher,
     lanes::{Lane, LaneEvent},
-    limits::{BLOCKED_FOR, LINGER_MAX, LogGate},
+    limits::{BLOCKED_FOR, LINGER_MAX, LogGate, PARTING},
     links::{Link, Links},
     meter::GossipEvent,
     peers::Record,
@@ -117,6 +117,9 @@ impl Actor {
     fn do_what_is_due(&mut self, now: Instant) {
         self.look_for_silence(now);
         for number in 0..self.links.len() {
+            if self.links[number].parting.is_some_and(|at| at <= now) {
+                self.block(number);
+            }
             if self.links[number].due().is_some_and(|at| at <= now) {
                 self.dial_or_unblock(number, now);
             }
@@ -303,11 +306,11 @@ impl Actor {
                 link.keep(class, stream);
                 self.start_reading(number);
             }
-            Lane::Unknown if self.links[number].blocked_until.is_none() => {
+            Lane::Unknown if self.links[number].is_welcome() => {
                 let record = &self.shared.peers.all()[number];
                 let detail = format!("{} does not speak of this ledger: its genesis is another", record.name);
                 record.misbehaved(Misbehaviour::new("another_ledger", detail));
-                self.block(number);
+                self.links[number].parting = Some(Instant::now() + PARTING);
             }
             Lane::Unknown => {}
             Lane::Failed(reason) => {
@@ -398,7 +401,7 @@ impl Actor {
         let (links, record, now) =
             (&mut self.links[number], &self.shared.peers.all()[number], Instant::now());
         links.stop_reading();
-        links.blocked_until = Some(now + BLOCKED_FOR);
+        (links.parting, links.blocked_until) = (None, Some(now + BLOCKED_FOR));
         self.swarm.behaviour_mut().allowed.disallow_peer(record.id);
         if let Some(times) = links.log_blocked.due(now) {
             let (peer, name, seconds) = (record.peer, &record.name, BLOCKED_FOR.as_secs());

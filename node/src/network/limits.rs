@@ -61,6 +61,8 @@ pub(super) const MISBEHAVIOURS_MAX: usize = 100;
 pub(super) const MISBEHAVIOUR_SPAN: Duration = Duration::from_secs(60);
 /// How long a peer is blocked. Not for ever: consensus needs even a strange peer sooner or later.
 pub(super) const BLOCKED_FOR: Duration = Duration::from_secs(10);
+/// A peer of another ledger keeps its connections for so long, to find out as well: its own question may not have been answered yet.
+pub(super) const PARTING: Duration = Duration::from_secs(1);
 /// A line that could repeat is logged at most once in this time.
 pub(super) const LOG_EVERY: Duration = Duration::from_secs(60);
 

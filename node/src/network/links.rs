@@ -36,6 +36,8 @@ pub(super) struct Link {
 pub(super) struct Links {
     pub(super) dial: Dial,
     pub(super) blocked_until: Option<Instant>,
+    /// When the peer will be blocked, since it belongs to another ledger.
+    pub(super) parting: Option<Instant>,
     /// The inbox was told of the peer.
     pub(super) connected: bool,
     pub(super) log_blocked: LogGate,
@@ -109,6 +111,7 @@ impl Links {
         Self {
             dial,
             blocked_until: None,
+            parting: None,
             connected: false,
             log_blocked: LogGate::default(),
             links: Vec::new(),
@@ -180,11 +183,16 @@ impl Links {
         links.filter(|link| is_silent(link, now, awake)).map(|link| link.id).collect()
     }
 
+    /// Nothing says yet that the peer is to be kept out.
+    pub(super) fn is_welcome(&self) -> bool {
+        self.blocked_until.is_none() && self.parting.is_none()
+    }
+
     /// Whether something is to be done at a time, and when.
     pub(super) fn due(&self) -> Option<Instant> {
         match self.blocked_until {
             Some(until) => Some(until),
-            None => self.dial.due(),
+            None => self.parting.into_iter().chain(self.dial.due()).min(),
         }
     }
 }
