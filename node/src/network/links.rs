@@ -249,6 +249,19 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_is_parting_is_due_at_its_end_and_a_blocked_one_when_it_is_let_in_again() {
+        let (mut links, now) = (links(), Instant::now());
+        assert!(links.is_welcome());
+        assert_eq!(links.due(), None, "it is dialled nowhere");
+        links.parting = Some(now);
+        assert!(!links.is_welcome());
+        assert_eq!(links.due(), Some(now));
+        (links.parting, links.blocked_until) = (None, Some(now + Duration::from_secs(10)));
+        assert!(!links.is_welcome());
+        assert_eq!(links.due(), links.blocked_until);
+    }
+
+    #[test]
     fn an_older_connection_is_dead_where_only_the_newer_one_is_heard() {
         let (mut links, began) = (links(), Instant::now());
         let at = |ms: u64| began + Duration::from_millis(ms);

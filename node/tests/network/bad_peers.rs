@@ -26,7 +26,7 @@ async fn a_stranger_is_refused_and_gets_no_stream() {
 async fn a_peer_of_another_ledger_is_named() {
     let a = Node::start(1, vec![authority(2, None)]).await;
     let b = Node::start_at(2, vec![authority(1, a.dialled())], OTHER_LEDGER, a_port()).await;
-    a.until(B, "a names b", |state| state.misbehaviours.contains_key("another_ledger")).await;
+    a.until(B, "a names b", |state| state.misbehaviours.get("another_ledger") == Some(&1)).await;
     let last = a.state(B).last_misbehaviour.unwrap();
     assert!(last.detail.contains("authority-2") && last.detail.contains("genesis"), "{last}");
     b.until(A, "b names a", |state| state.misbehaviours.contains_key("another_ledger")).await;
