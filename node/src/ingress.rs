@@ -7,12 +7,13 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use markstein_proto::{Batch, Bytes};
+use markstein_proto::{Author, Batch, Bytes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
+    clock::Clock,
     driver::{self, Audience, Checked, Event, Inspector, Mailbox, Outbox},
-    messages::Message,
+    messages::{Class, Message, Offer},
     network::{self, GOSSIPED_BATCH_MAX, GossipVerdict, Inbox, Network},
     peer::{Misbehaviour, Peer},
     pool::{Announce, Origin, Pool, Verdict},
@@ -24,32 +25,32 @@ pub type Link = Arc<OnceLock<Network>>;
 
 /// Batches up to this length are decoded where they come in, in bytes: it takes less time than to go elsewhere.
 const DECODED_AT_ONCE: usize = 4096;
-/// Large messages of one peer that are looked at or wait for the driver, and its questions that are being answered, all
-/// together. They hold their place until they are done, also where nobody reads that stream any more.
+/// Large messages of one peer on one stream that are looked at or wait for the driver, and its questions that are being
+/// answered, all together. They hold their place until they are done, also where nobody reads that stream any more.
 const PLACES_OF_A_PEER: usize = 2;
-/// Threads that verify large messages and read answers from the store at once.
-const WORKERS: usize = 8;
+/// Threads that verify large messages and read answers from the store at once, for each class of messages.
+const WORKERS: usize = 4;
 
-/// Bounds what peers make this node do at once.
+/// Bounds what peers make this node do at once; a class of messages never waits for another.
 #[derive(Debug)]
 pub struct Places {
-    workers: Arc<Semaphore>,
-    peers: Mutex<BTreeMap<Peer, Arc<Semaphore>>>,
+    workers: [Arc<Semaphore>; Class::ALL.len()],
+    peers: Mutex<BTreeMap<(Peer, u8), Arc<Semaphore>>>,
 }
 
 impl Default for Places {
     fn default() -> Self {
-        Self { workers: Arc::new(Semaphore::new(WORKERS)), peers: Mutex::default() }
+        Self { workers: Class::ALL.map(|_| Arc::new(Semaphore::new(WORKERS))), peers: Mutex::default() }
     }
 }
 
 impl Places {
-    async fn of(&self, peer: Peer) -> OwnedSemaphorePermit {
+    async fn of(&self, peer: Peer, class: Class) -> OwnedSemaphorePermit {
         let places = Arc::clone(
             self.peers
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .entry(peer)
+                .entry((peer, class as u8))
                 .or_insert_with(|| Arc::new(Semaphore::new(PLACES_OF_A_PEER))),
         );
         places.acquire_owned().await.expect("it is never closed")
@@ -59,10 +60,12 @@ impl Places {
     /// result; `None` where the runtime ends. Both are kept to the end of the work, whether or not anybody waits for it.
     async fn work<T: Send + 'static>(
         &self,
+        class: Class,
         place: OwnedSemaphorePermit,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<(T, OwnedSemaphorePermit)> {
-        let worker = Arc::clone(&self.workers).acquire_owned().await.expect("it is never closed");
+        let worker =
+            Arc::clone(&self.workers[class as usize]).acquire_owned().await.expect("it is never closed");
         let work = move || {
             let _worker = worker;
             (work(), place)
@@ -86,6 +89,8 @@ pub struct Ingress {
     pub link: Link,
     /// Bounds.
     pub places: Arc<Places>,
+    /// The time at which others' batches are asked for.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Inbox for Ingress {
@@ -109,39 +114,39 @@ impl Inbox for Ingress {
 }
 
 impl Ingress {
+    /// Runs on the reader of the stream that the message came on: what takes long on one holds up no other. Votes, and what
+    /// else is urgent, wait for nothing but the driver's mailbox.
     async fn take(&self, from: Peer, message: Message) -> Result<(), Misbehaviour> {
-        let is_question = matches!(
-            message,
-            Message::AskRange(_) | Message::AskBodies { .. } | Message::AskBatches(_) | Message::Pooled(_)
-        );
-        if is_question {
+        if is_question(&message) {
             self.answer(from, message).await;
             self.mailbox.put(Event::From(from, Checked::Heard), None).await;
             return Ok(());
         }
         let (checked, place) = if is_large(&message) {
-            let (inspector, place) = (Arc::clone(&self.inspector), self.places.of(from).await);
+            let class = message.class();
+            let (inspector, place) = (Arc::clone(&self.inspector), self.places.of(from, class).await);
             let inspect = move || inspector.inspect(from, message);
-            let Some((checked, place)) = self.places.work(place, inspect).await else { return Ok(()) };
+            let Some((checked, place)) = self.places.work(class, place, inspect).await else { return Ok(()) };
             (checked?, Some(place))
         } else {
             (self.inspector.inspect(from, message)?, None)
         };
-        let batch = match &checked {
-            Checked::Batch(batch) => Some(Arc::clone(batch)),
-            _ => None,
-        };
-        self.mailbox.put(Event::From(from, checked), place).await;
-        if let Some(batch) = batch {
-            // It was asked for, for a block or for the pool. Where it is no good, that is not this peer's fault.
-            let _ = self.pool.gossip(batch).await;
+        if let Checked::PoolBatch(batch) = &checked {
+            // It was asked for. Where it is no good, that is not this peer's fault.
+            let _ = self.pool.gossip(Arc::clone(batch)).await;
+            self.mailbox.put(Event::From(from, Checked::Heard), place).await;
+        } else {
+            self.mailbox.put(Event::From(from, checked), place).await;
         }
         Ok(())
     }
 
     async fn answer(&self, to: Peer, message: Message) {
-        let (db, pool, place) = (self.db.clone(), self.pool.clone(), self.places.of(to).await);
-        match self.places.work(place, move || driver::answer(&db, &pool, &message)).await {
+        let class = message.class();
+        let (db, pool, place) = (self.db.clone(), self.pool.clone(), self.places.of(to, class).await);
+        let now = self.clock.now();
+        let work = move || driver::answer(&db, &pool, to, now, &message);
+        match self.places.work(class, place, work).await {
             Some((Ok(answers), _place)) => {
                 for answer in answers.into_iter().flatten() {
                     self.link.get().into_iter().for_each(|network| network.send(to, answer.clone()));
@@ -171,11 +176,23 @@ impl Ingress {
     }
 }
 
+/// Questions that are answered from the store or the pool. None of them comes on the urgent stream.
+const fn is_question(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::AskRange(_)
+            | Message::AskBodies { .. }
+            | Message::AskBatches(_)
+            | Message::AskPooled(_)
+            | Message::Pooled(_)
+    )
+}
+
 /// Messages that take long to verify, or much memory.
 fn is_large(message: &Message) -> bool {
     match message {
         Message::BlockBatches { .. } | Message::Range(_) => true,
-        Message::Batch(bytes) => bytes.len() > DECODED_AT_ONCE,
+        Message::Batch(bytes) | Message::PoolBatch(bytes) => bytes.len() > DECODED_AT_ONCE,
         Message::Proposal(proposal) => proposal.batches.len() + proposal.nullifications.len() > 32,
         Message::Block(body) => body.batches.len() > 32,
         Message::Memory { votes, .. } => votes.len() > 32,
@@ -200,14 +217,21 @@ pub struct Announcer {
 impl Announce for Announcer {
     fn pooled(&self, batch: &Arc<Batch>, origin: Origin) {
         self.mailbox.pooled();
-        if let (Origin::Submitted, Some(network)) = (origin, self.link.get()) {
-            if batch.bytes().len() <= GOSSIPED_BATCH_MAX {
-                network.publish(batch.bytes().clone());
-            } else {
-                // Who lacks it asks for it.
-                network.broadcast(Message::Pooled(vec![batch.id()]), network::Audience::Authorities);
-            }
+        let (Some(network), Author::Issuer { issuer, .. }) = (self.link.get(), &batch.head().author) else {
+            return;
+        };
+        let bytes = batch.bytes().len();
+        if bytes > GOSSIPED_BATCH_MAX {
+            // Who lacks it asks for it; and leaders know who holds it.
+            let offer = Offer { id: batch.id(), issuer: issuer.clone(), bytes };
+            network.broadcast(Message::Pooled(vec![offer]), network::Audience::Authorities);
+        } else if origin == Origin::Submitted {
+            network.publish(batch.bytes().clone());
         }
+    }
+
+    fn looked(&self) {
+        self.mailbox.pooled();
     }
 }
 
@@ -245,17 +269,18 @@ mod tests {
     #[tokio::test]
     async fn a_peer_has_few_places_and_work_keeps_its_own_where_nobody_waits_for_it() {
         let (places, one) = (Places::default(), Peer::Authority(1));
-        let mut held = vec![places.of(one).await, places.of(one).await];
-        assert!(places.of(one).now_or_never().is_none(), "no third");
-        assert!(places.of(Peer::Authority(2)).now_or_never().is_some(), "others have their own");
+        let mut held = vec![places.of(one, Class::Bulk).await, places.of(one, Class::Bulk).await];
+        assert!(places.of(one, Class::Bulk).now_or_never().is_none(), "no third");
+        assert!(places.of(Peer::Authority(2), Class::Bulk).now_or_never().is_some(), "others have their own");
+        assert!(places.of(one, Class::Urgent).now_or_never().is_some(), "and so has another stream");
         let (go, gate) = mpsc::channel::<()>();
         let place = held.remove(0);
         // As where a peer opens one stream after the other: whoever reads the first is stopped, and its work goes on.
-        let mut work = Box::pin(places.work(place, move || gate.recv()));
+        let mut work = Box::pin(places.work(Class::Bulk, place, move || gate.recv()));
         assert!((&mut work).now_or_never().is_none());
         drop(work);
-        assert!(places.of(one).now_or_never().is_none(), "the work has its place still");
+        assert!(places.of(one, Class::Bulk).now_or_never().is_none(), "the work has its place still");
         assert!(go.send(()).is_ok());
-        let _free = places.of(one).await;
+        let _free = places.of(one, Class::Bulk).await;
     }
 }

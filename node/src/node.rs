@@ -218,6 +218,7 @@ impl Running {
             db: folder.db().clone(),
             link: Arc::clone(&link),
             places: Arc::default(),
+            clock: Arc::clone(&clock),
         };
         let (hands, root_signer, identity) = hands(genesis, number, keys);
         if let Some(plan) = plan {

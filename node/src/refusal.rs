@@ -1,6 +1,8 @@
 //! `refused(reason)`: decided on final state only, and only for what can never turn.
 
-use markstein_proto::{Author, AuthorError, Batch, TimeMs, status::StepError};
+use markstein_proto::{
+    Author, AuthorError, BATCH_AGE_MAX_MS, Batch, CHANGE_SETTLED_MS, TimeMs, status::StepError,
+};
 
 use crate::{
     ledger::{BatchRefusal, State},
@@ -16,10 +18,12 @@ pub enum RefusedReason {
     KeyWithdrawn,
     /// It changes a status that is for good.
     StatusTerminal,
+    /// Another batch changed a status that it changes, and came first.
+    StatusConflict,
 }
 
 impl RefusedReason {
-    const ALL: [Self; 3] = [Self::Expired, Self::KeyWithdrawn, Self::StatusTerminal];
+    const ALL: [Self; 4] = [Self::Expired, Self::KeyWithdrawn, Self::StatusTerminal, Self::StatusConflict];
 
     /// The reason behind a refusal on final state at `time`, `None` where the batch may still become final.
     ///
@@ -31,8 +35,16 @@ impl RefusedReason {
         state: &dyn State,
         time: TimeMs,
     ) -> Result<Option<Self>, StorageError> {
+        let age = time.0.saturating_sub(batch.head().created_at.0);
         Ok(match refusal {
+            // Whatever else it waits for: time only goes on.
+            _ if age > BATCH_AGE_MAX_MS => Some(Self::Expired),
             BatchRefusal::Expired => Some(Self::Expired),
+            BatchRefusal::ChangedSince(_) => Some(Self::StatusConflict),
+            // Only another change could make it fit, and that would come too late for this batch.
+            BatchRefusal::Status { why: StepError::Other { .. }, .. } if age > CHANGE_SETTLED_MS => {
+                Some(Self::StatusConflict)
+            }
             BatchRefusal::Status { why: StepError::Terminal(_), .. } => Some(Self::StatusTerminal),
             BatchRefusal::Author(AuthorError::KeyNotValid) if !is_good_later(batch, state, time)? => {
                 Some(Self::KeyWithdrawn)
@@ -48,6 +60,7 @@ impl RefusedReason {
             Self::Expired => 1,
             Self::KeyWithdrawn => 2,
             Self::StatusTerminal => 3,
+            Self::StatusConflict => 4,
         }
     }
 
@@ -64,6 +77,7 @@ impl RefusedReason {
             Self::Expired => "EXPIRED",
             Self::KeyWithdrawn => "KEY_WITHDRAWN",
             Self::StatusTerminal => "STATUS_TERMINAL",
+            Self::StatusConflict => "STATUS_CONFLICT",
         }
     }
 
@@ -78,6 +92,10 @@ impl RefusedReason {
             Self::StatusTerminal => {
                 "a document whose status the batch changes was revoked or superseded for good before the batch could \
                  become final"
+            }
+            Self::StatusConflict => {
+                "a document whose status the batch changes had its status changed by another batch first: look at its \
+                 status of today, and sign the change again if it is still wanted"
             }
         }
     }

@@ -96,6 +96,8 @@ impl Announce for Heard {
     fn pooled(&self, batch: &Arc<Batch>, origin: Origin) {
         self.batches.lock().unwrap().push((batch.id(), origin, self.store.unsynced()));
     }
+
+    fn looked(&self) {}
 }
 
 /// A pool without a thread, on a store that can lose its power.
@@ -170,6 +172,7 @@ fn decide(db: &Db, pool: &Pool, batches: Vec<Arc<Batch>>) {
     let removal = pool.plan_removal(batches.iter().map(|b| b.id()), &mut writes);
     db.commit(writes, Durability::Synced).unwrap();
     removal.finish();
+    pool.finalized(&block, None);
 }
 
 fn resigned(batch: &Batch) -> Arc<Batch> {
@@ -497,9 +500,10 @@ fn assert_sound(bench: &Bench, seed: u64) -> BTreeSet<BatchId> {
         assert!(bench.db.get::<Outcomes>(&id.0).unwrap().is_none(), "seed {seed}: pooled and decided");
         assert_eq!(bench.pool.batch(&bench.db, id).unwrap().unwrap().id(), *id);
     }
-    let pending: Vec<BatchId> = bench.pool.pending().iter().map(|p| p.id).collect();
+    let pending: Vec<BatchId> = bench.pool.list(0, usize::MAX).0.iter().map(|p| p.id).collect();
     assert_eq!(pending, entries, "seed {seed}: the handle says what the store says, in order");
-    assert_eq!(bench.pool.ids(0, usize::MAX), (entries, 0));
+    let (offers, next) = bench.pool.offers(0, usize::MAX);
+    assert_eq!((offers.iter().map(|offer| offer.id).collect::<Vec<_>>(), next), (entries, 0));
     ids
 }
 

@@ -20,6 +20,10 @@ pub const BATCH_RECORDS_MAX: usize = 10_000;
 /// How far a block's time may be from the time its batches name, in milliseconds: 24 hours. It bounds what the
 /// detection of duplicates must remember.
 pub const BATCH_AGE_MAX_MS: u64 = 24 * 60 * 60 * 1000;
+/// A batch changes no status that another one changed in a block dated more than this after the batch was made, in
+/// milliseconds: its author could not know of that change. So whoever loses a race is told within this time, and not
+/// after [`BATCH_AGE_MAX_MS`].
+pub const CHANGE_SETTLED_MS: u64 = 10 * 60 * 1000;
 
 const COUNTS: &[CountBound] =
     &[CountBound { what: "records of a batch", path: &[2], max: BATCH_RECORDS_MAX }];

@@ -34,7 +34,7 @@ mod wire;
 pub use authority::{AUTHORITIES_MAX, AUTHORITY_SET_MAX, Authority, AuthoritySet};
 pub use batch::{
     Author, AuthorError, BATCH_AGE_MAX_MS, BATCH_MAX, BATCH_RECORDS_MAX, Batch, BatchHead, BatchId,
-    BatchLeaves, RecordLeaf,
+    BatchLeaves, CHANGE_SETTLED_MS, RecordLeaf,
 };
 pub use codec::{CountBound, DecodeError, decode_bounded, display_name, is_deceptive, require_different};
 pub use genesis::{DocumentType, GENESIS_MAX, Genesis, LedgerId, Parameters};

@@ -11,7 +11,7 @@ use tonic::{
 use super::storage_status;
 use crate::{
     ledger::{BatchRefusal, CoseFailure, LookupError, ReceiptFailure},
-    pool::SubmitError,
+    pool::{PoolFull, SubmitError},
 };
 
 /// When a client may come again after the pool was full.
@@ -26,8 +26,12 @@ pub(super) fn status(code: Code, reason: &'static str, message: impl Into<String
 
 /// The same, with a hint when to come again.
 pub(super) fn retry(code: Code, reason: &'static str, message: impl Into<String>) -> Status {
+    retry_in(RETRY_AFTER, code, reason, message)
+}
+
+fn retry_in(after: Duration, code: Code, reason: &'static str, message: impl Into<String>) -> Status {
     let mut status = status(code, reason, message);
-    let after = AsciiMetadataValue::from(RETRY_AFTER.as_millis() as u64);
+    let after = AsciiMetadataValue::from(after.as_millis() as u64);
     status.metadata_mut().insert("retry-after-ms", after);
     status
 }
@@ -58,7 +62,12 @@ pub(super) fn submit(error: &SubmitError) -> (Status, &'static str) {
             };
             (status(code, refusal.reason(), message), refusal.reason())
         }
+        SubmitError::Full(PoolFull::Backlog { retry_ms }) => {
+            let after = Duration::from_millis(*retry_ms);
+            (retry_in(after, Code::ResourceExhausted, "BACKLOG", message), "BACKLOG")
+        }
         SubmitError::Full(_) => (retry(Code::ResourceExhausted, "POOL_FULL", message), "POOL_FULL"),
+        SubmitError::Dropped => (status(Code::FailedPrecondition, "DROPPED", message), "DROPPED"),
         SubmitError::Busy => (retry(Code::ResourceExhausted, "BUSY", message), "BUSY"),
         SubmitError::Stopping => (retry(Code::Unavailable, "STOPPING", message), "STOPPING"),
         SubmitError::Storage(error) => (storage_status(error), "STORAGE"),

@@ -1,15 +1,21 @@
-//! The leader's side: a block of what waits in the pool, and what of it can never become final.
+//! The leader's side: a block of what is ready in the pool, and what of the pool can never become final.
+//!
+//! What waits for something is not looked at here: the pool's thread does that on final state. A ready batch that cannot
+//! stand in this very block, since another one came first, costs one look, and its issuer no second one in the same block.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use markstein_consensus::{Body, Input};
-use markstein_proto::{BATCH_AGE_MAX_MS, Batch, BatchId, Hash, TimeMs, View};
+use markstein_proto::{BATCH_MAX, Batch, BatchId, Hash, IssuerId, TimeMs, View};
 
 use super::{Driver, DriverError};
 use crate::{
-    ledger::{
-        BLOCK_BATCHES_MAX, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, ExecutedBlock, State, Statuses, Turn,
-        check_batch, check_next, execute,
+    ledger::{BatchRefusal, Branch, Draft, State, Turn},
+    network::GOSSIPED_BATCH_MAX,
+    pool::{
+        PendingBatch,
+        cost::{BLOCK_COST_MAX, LOOK_COST},
+        decided_after,
     },
     refusal::RefusedReason,
     storage::{
@@ -20,53 +26,61 @@ use crate::{
 
 /// How far the newest block and its as-of time may be ahead of this clock before no block is built on it.
 pub const CLOCK_SKEW_MAX_MS: u64 = 5_000;
+/// Bytes of a block's large batches that no quorum is known to hold: those who vote fetch them first.
+const FETCHED_BYTES_MAX: usize = BATCH_MAX;
+/// Batches that did not fit any more before a block counts as full.
+const MISFITS_MAX: usize = 32;
 
-/// Rounds in which pooled changes of a status are looked at after others became final.
-const STATUS_ROUNDS: u8 = 2;
-
-/// What the builder remembers of pooled batches: those that could not go into a block when one was built last. They are
-/// tried again each second, and hold up nobody in between.
-#[derive(Debug, Default)]
-pub(super) struct Builder {
-    set_aside: BTreeSet<BatchId>,
-    /// Rounds since a block changed a status that became final, or since the start.
-    unchanged_rounds: u8,
+/// What a block that is being built has taken and may take.
+#[derive(Debug)]
+struct Budget {
+    quorum: usize,
+    spent: u64,
+    wasted: u64,
+    fetched: usize,
+    misfits: usize,
+    /// Issuers of which a batch that changes statuses could not stand here: the others of theirs are left for another block.
+    failed: BTreeSet<IssuerId>,
 }
 
-impl Builder {
-    pub(super) fn look_again(&mut self) {
-        self.set_aside.clear();
+impl Budget {
+    const fn new(quorum: usize) -> Self {
+        Self { quorum, spent: 0, wasted: 0, fetched: 0, misfits: 0, failed: BTreeSet::new() }
     }
 
-    /// A block became final.
-    pub(super) fn finalized(&mut self, block: &ExecutedBlock) {
-        if !block.steps.is_empty() {
-            self.unchanged_rounds = 0;
+    /// Whether those who vote have to fetch a batch first.
+    const fn is_fetched(&self, pending: &PendingBatch) -> bool {
+        pending.bytes > GOSSIPED_BATCH_MAX && (pending.held_by.count_ones() as usize) + 1 < self.quorum
+    }
+
+    fn allows(&self, pending: &PendingBatch) -> bool {
+        let fits = self.spent == 0 || self.spent + pending.cost <= BLOCK_COST_MAX;
+        let travels = !self.is_fetched(pending) || self.fetched + pending.bytes <= FETCHED_BYTES_MAX;
+        let may_fail =
+            !pending.changes_status || (self.wasted < LOOK_COST && !self.failed.contains(&pending.issuer));
+        fits && travels && may_fail
+    }
+
+    fn took(&mut self, pending: &PendingBatch) {
+        self.spent += pending.cost;
+        if self.is_fetched(pending) {
+            self.fetched += pending.bytes;
         }
     }
 
-    /// Whether pooled changes of a status have to be looked at: some time after others became final, so that what was
-    /// let in just before is not missed.
-    fn is_status_new(&mut self) -> bool {
-        self.unchanged_rounds = self.unchanged_rounds.saturating_add(1);
-        self.unchanged_rounds <= STATUS_ROUNDS
-    }
-
-    /// How many are set aside.
-    pub(super) fn set_aside(&self) -> usize {
-        self.set_aside.len()
-    }
-
-    /// A batch was decided.
-    pub(super) fn forget(&mut self, id: &BatchId) {
-        self.set_aside.remove(id);
+    fn failed(&mut self, pending: PendingBatch) {
+        self.wasted += pending.cost;
+        if pending.changes_status {
+            self.failed.insert(pending.issuer);
+        }
     }
 }
 
 impl Driver {
-    /// Something came into the pool.
+    /// Something came into the pool, or was looked at.
     pub(super) fn on_pooled(&mut self) -> Result<(), DriverError> {
         self.gather.look_again();
+        self.refuse_hopeless()?;
         self.tell_pool()
     }
 
@@ -97,89 +111,75 @@ impl Driver {
             return Ok(None);
         }
         let time = TimeMs(clock.max(earliest));
-        let (mut good, mut refused, mut waits) = (Vec::new(), Vec::new(), false);
-        let (mut bytes, mut records, mut statuses) = (0, 0, Statuses::default());
-        for pending in self.pool.pending().into_iter().filter(|_| batches) {
-            let full = bytes + pending.bytes > BLOCK_BYTES_MAX
-                || records + pending.records > BLOCK_RECORDS_MAX
-                || good.len() == BLOCK_BATCHES_MAX;
-            if full {
-                break;
-            }
-            if branch.contains(&pending.id)? {
-                continue;
-            }
-            let Some(batch) = self.pool.batch(&self.db, &pending.id)? else { continue };
-            match check_next(&branch, &self.rules, &mut statuses, &batch, time)? {
-                Ok(_) => {
-                    (bytes, records) = (bytes + pending.bytes, records + pending.records);
-                    good.push(batch);
-                }
-                Err(refusal) => match self.refused_for_good(&batch)? {
-                    Some(reason) => refused.push((pending.id, reason)),
-                    None => {
-                        // What only time can decide is decided by a block, if need be an empty one.
-                        waits |= RefusedReason::of(&refusal, &batch, &branch, time)?.is_some();
-                        self.builder.set_aside.insert(pending.id);
-                    }
-                },
-            }
-        }
-        self.refuse(&refused)?;
-        if batches && good.is_empty() && !waits {
-            return Ok(None);
-        }
         let turn = Turn { epoch: self.set.epoch(), view, proposer: me, time };
-        let block = execute(&branch, &self.rules, turn, good)?;
+        let rules = self.rules.clone();
+        let mut draft = Draft::new(&branch, &rules, turn).map_err(crate::ledger::ExecuteError::from)?;
+        if batches {
+            self.fill(&mut draft, &branch, time)?;
+            // What only time can decide is decided by a block, if need be an empty one.
+            if draft.is_empty() && !self.pool.is_due(time) {
+                return Ok(None);
+            }
+        }
+        let block = draft.finish()?;
         let named = block.batches.iter().map(|(_, batch)| (batch.id(), batch.head_hash())).collect();
         let body = Body { header: block.header.clone(), batches: named };
         self.executed.insert(block.header.block_id(), Arc::new(block));
         Ok(Some(body))
     }
 
-    /// Decides `refused` for batches that no later block can hold: the newest final block is younger than they may be,
-    /// and time only goes on, or a status that they change is for good. This is a fact about the final ledger, so every node comes to it.
-    pub(super) fn refuse_hopeless(&mut self) -> Result<(), DriverError> {
-        let time = self.state.tip().time;
-        let is_status_new = self.builder.is_status_new();
-        let mut refused = Vec::new();
-        for pending in self.pool.pending() {
-            let suspect = self.builder.set_aside.contains(&pending.id)
-                || (is_status_new && pending.changes_status)
-                || time.0.saturating_sub(pending.created_at.0) > BATCH_AGE_MAX_MS;
-            if suspect
-                && let Some(batch) = self.pool.batch(&self.db, &pending.id)?
-                && let Some(reason) = self.refused_for_good(&batch)?
-            {
-                refused.push((pending.id, reason));
+    /// Puts into a block what is ready, issuers in turns.
+    fn fill(&self, draft: &mut Draft<'_>, branch: &Branch, time: TimeMs) -> Result<(), DriverError> {
+        let mut budget = Budget::new(self.set.quorum());
+        for pending in self.pool.for_block(|id| branch.holds(id)) {
+            if !draft.fits(pending.bytes, pending.records) || !budget.allows(&pending) {
+                budget.misfits += 1;
+                if budget.misfits == MISFITS_MAX {
+                    break;
+                }
+                continue;
+            }
+            let Some(batch) = self.pool.batch(&self.db, &pending.id)? else { continue };
+            match draft.add(Arc::clone(&batch))? {
+                Ok(()) => budget.took(&pending),
+                Err(why) => {
+                    self.set_aside(&batch, why, branch, time)?;
+                    budget.failed(pending);
+                }
             }
         }
-        self.refuse(&refused)
+        Ok(())
     }
 
-    fn refused_for_good(&self, batch: &Batch) -> Result<Option<RefusedReason>, DriverError> {
-        let time = self.state.tip().time;
-        match check_batch(&self.state, &self.rules, batch, time)? {
-            Ok(()) => Ok(None),
-            Err(refusal) => Ok(RefusedReason::of(&refusal, batch, &self.state, time)?),
-        }
+    fn set_aside(
+        &self,
+        batch: &Batch,
+        why: BatchRefusal,
+        branch: &Branch,
+        time: TimeMs,
+    ) -> Result<(), DriverError> {
+        let after = decided_after(batch, &why, branch, (self.state.tip().time, time))?;
+        self.pool.set_aside(&batch.id(), why, after);
+        Ok(())
     }
 
-    fn refuse(&mut self, refused: &[(BatchId, RefusedReason)]) -> Result<(), DriverError> {
-        if refused.is_empty() {
+    /// Decides `refused` for batches of which the pool's looks found that no later block can hold them. This is a fact about
+    /// the final ledger, so every node comes to it.
+    pub(super) fn refuse_hopeless(&mut self) -> Result<(), DriverError> {
+        let hopeless = self.pool.take_hopeless();
+        if hopeless.is_empty() {
             return Ok(());
         }
         let (mut writes, at) = (Writes::new(), self.state.tip().time);
-        for (id, reason) in refused {
+        for (id, reason) in &hopeless {
             tracing::warn!(batch = %id, reason = reason.as_str(), "refused for good: {}", reason.sentence());
             writes.delete::<Batches>(&id.0);
             writes.put::<Outcomes>(&id.0, &Outcome::Refused { reason: reason.code(), at });
         }
-        let ids: Vec<BatchId> = refused.iter().map(|(id, _)| *id).collect();
-        let removal = self.pool.plan_removal(ids.iter().copied(), &mut writes);
+        let ids: Vec<BatchId> = hopeless.iter().map(|(id, _): &(_, RefusedReason)| *id).collect();
+        let removal = self.pool.plan_removal(ids, &mut writes);
         self.db.commit(writes, Durability::Synced)?;
         removal.finish();
-        ids.iter().for_each(|id| self.builder.forget(id));
         self.publisher.announce();
         Ok(())
     }

@@ -63,8 +63,10 @@ pub enum Checked {
     AskBlock(Hash),
     /// An unfinalised block.
     Block(Box<Body>),
-    /// A batch that may have been asked for.
+    /// A batch that may have been asked for, for a block.
     Batch(Arc<Batch>),
+    /// A batch of the peer's pool: for this node's pool, not for the driver.
+    PoolBatch(Arc<Batch>),
     /// A part of the chain.
     Range {
         /// Above this height.

@@ -37,10 +37,10 @@ impl Driver {
         let durability = if covered { Durability::Unsynced } else { Durability::Synced };
         let Some((last, before)) = chain.split_last() else { return Ok(()) };
         for block in before {
-            self.store(block, Writes::new(), Durability::Unsynced)?;
+            self.store(block, Writes::new(), Durability::Unsynced, true)?;
         }
         let writes = self.closing_writes(last, certificate)?;
-        self.store(last, writes, durability)?;
+        self.store(last, writes, durability, true)?;
         chain.iter().for_each(|block| self.note(block, Some(self.now.clock)));
         self.after_finality(certificate);
         self.cosign_live(&chain)?;
@@ -66,12 +66,13 @@ impl Driver {
         Ok(writes)
     }
 
-    /// Writes one final block, with `more` in the same commit, and tells everybody.
+    /// Writes one final block, with `more` in the same commit, and tells everybody; `live` where it became final just now.
     pub(super) fn store(
         &mut self,
         block: &ExecutedBlock,
         more: Writes,
         durability: Durability,
+        live: bool,
     ) -> Result<(), DriverError> {
         let next = self.state.advance(block);
         let ids: Vec<BatchId> = block.batches.iter().map(|(_, batch)| batch.id()).collect();
@@ -80,10 +81,9 @@ impl Driver {
         let removal = self.pool.plan_removal(ids.iter().copied(), &mut writes);
         self.db.commit(writes, durability)?;
         removal.finish();
-        ids.iter().for_each(|id| self.builder.forget(id));
-        self.builder.finalized(block);
         self.state = next.clone();
         self.publisher.publish(next);
+        self.pool.finalized(block, live.then_some(self.now.tick));
         self.tell_metrics(block);
         Ok(())
     }
@@ -117,8 +117,8 @@ impl Driver {
         );
     }
 
-    /// Whether there is something to write.
+    /// Whether there is something to write, or something that a block decides.
     pub(super) fn has_admissible(&self) -> bool {
-        self.pool.size().batches > self.builder.set_aside()
+        self.pool.has_admissible(self.now.clock)
     }
 }

@@ -97,14 +97,14 @@ impl Waiting {
     }
 
     /// The next ones to ask for, from the beginning again where a round begins.
-    fn next(&mut self, begins: bool) -> Vec<(BatchId, Option<Hash>)> {
+    fn next(&mut self, begins: bool) -> Vec<(BatchId, Hash)> {
         let named: Vec<(BatchId, Hash)> = match self.asked.filter(|_| !begins) {
             Some(asked) => self.after(asked).take(ASKED_BATCHES_MAX).collect(),
             None => self.missing.keys().take(ASKED_BATCHES_MAX).copied().collect(),
         };
         self.under_way = named.len() + if begins { 0 } else { self.under_way };
         self.asked = named.last().copied().or(self.asked);
-        named.into_iter().map(|(id, head)| (id, Some(head))).collect()
+        named
     }
 }
 

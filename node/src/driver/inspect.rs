@@ -94,7 +94,9 @@ impl Inspector {
                 let batches = batches.into_iter().map(batch).collect::<Result<_, _>>()?;
                 Checked::BlockBatches { height, batches }
             }
+            Message::PoolBatch(bytes) => Checked::PoolBatch(batch(bytes)?),
             Message::AskBatches(_)
+            | Message::AskPooled(_)
             | Message::AskRange(_)
             | Message::AskBodies { .. }
             | Message::Pooled(_) => {

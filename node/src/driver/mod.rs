@@ -157,7 +157,6 @@ pub struct Driver {
     view: NetworkView,
     /// What the log said of a pause.
     watch: Watch,
-    builder: builder::Builder,
     pool: Pool,
     publisher: Publisher,
     outbox: Box<dyn Outbox>,
@@ -274,7 +273,6 @@ impl Driver {
             recorded: Writes::new(),
             courtesy: courtesy::Courtesy::default(),
             sync: sync::Sync::default(),
-            builder: builder::Builder::default(),
             pool: parts.pool,
             publisher: parts.publisher,
             outbox: parts.outbox,
@@ -380,8 +378,8 @@ impl Driver {
     fn round(&mut self) -> Result<(), DriverError> {
         self.say_heartbeat();
         self.say_pooled();
+        self.pool.settle();
         self.refuse_hopeless()?;
-        self.builder.look_again();
         self.tell_pool()?;
         self.ask_memory();
         self.inspector.forget_below(self.engine.last_final().view.next());
@@ -393,7 +391,7 @@ impl Driver {
         self.peers.heard(peer, self.now.tick);
         let from = self.number_of(peer);
         match checked {
-            Checked::Heard => self.input(Input::Heard(from)),
+            Checked::Heard | Checked::PoolBatch(_) => self.input(Input::Heard(from)),
             Checked::Echo { subject, certificate } => {
                 if certificate {
                     self.has_certificate(peer, &subject);

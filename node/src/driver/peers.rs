@@ -203,7 +203,7 @@ impl Driver {
         if self.recovery.missing() > 0 && matches!(peer, Peer::Authority(_)) {
             self.outbox.send(peer, Message::AskMemory);
         }
-        let waiting = self.pool.ids(0, POOLED_MAX).0;
+        let waiting = self.pool.offers(0, POOLED_MAX).0;
         if !waiting.is_empty() && !self.breaks(Mutant::NoReconciliation) {
             self.outbox.send(peer, Message::Pooled(waiting));
         }
@@ -244,10 +244,10 @@ impl Driver {
 
     /// Pools reconcile: a batch whose gossip was lost must not sleep for ever. A part of the pool at a time.
     pub(super) fn say_pooled(&mut self) {
-        let (ids, next) = self.pool.ids(self.peers.pooled_cursor, POOLED_MAX);
+        let (offers, next) = self.pool.offers(self.peers.pooled_cursor, POOLED_MAX);
         self.peers.pooled_cursor = next;
-        if !ids.is_empty() && !self.breaks(Mutant::NoReconciliation) {
-            self.outbox.broadcast(Audience::Authorities, Message::Pooled(ids));
+        if !offers.is_empty() && !self.breaks(Mutant::NoReconciliation) {
+            self.outbox.broadcast(Audience::Authorities, Message::Pooled(offers));
         }
     }
 }

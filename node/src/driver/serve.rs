@@ -1,32 +1,39 @@
 //! Answers to peers that need no engine: from the store and the pool, beside the driver's thread.
 
-use markstein_proto::{Batch, BatchId, Hash, Header, Height, Leaf, consensus::Certificate, log};
+use markstein_proto::{Batch, BatchId, Hash, Header, Height, Leaf, TimeMs, consensus::Certificate, log};
 
 use crate::{
     ledger::block_at,
-    messages::{Message, RANGE_HEADERS_MAX, Range},
+    messages::{ASKED_BATCHES_MAX, Message, RANGE_HEADERS_MAX, Range},
+    peer::Peer,
     pool::Pool,
     storage::{
         Db, Read, StorageError,
-        tables::{Batches, Finalizations, Headers, Heights, Outcomes, ProposedBatches},
+        tables::{Batches, Dropped, Finalizations, Headers, Heights, Outcomes, ProposedBatches},
     },
 };
 
 /// With more than this an answer ends, in bytes: it is in memory as a whole.
 const ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
-/// What this node answers to a message, `None` where it is not a question of this kind.
+/// What this node answers to a message of `from` at a time by its clock, `None` where it is not a question of this kind.
 ///
 /// # Errors
 /// The store's.
-pub fn answer(db: &Db, pool: &Pool, message: &Message) -> Result<Option<Vec<Message>>, StorageError> {
+pub fn answer(
+    db: &Db,
+    pool: &Pool,
+    from: Peer,
+    now: TimeMs,
+    message: &Message,
+) -> Result<Option<Vec<Message>>, StorageError> {
     Ok(Some(match message {
         Message::AskRange(above) => range(db, *above)?.into_iter().collect(),
         Message::AskBodies { first, count } => bodies(db, *first, *count)?,
         Message::AskBatches(asked) => {
             let (mut answers, mut bytes) = (Vec::new(), 0);
             for (id, head) in asked {
-                if let Some(found) = batch(db, id, head.as_ref())? {
+                if let Some(found) = batch(db, id, head)? {
                     bytes += found.len();
                     answers.push(Message::Batch(found));
                 }
@@ -36,18 +43,38 @@ pub fn answer(db: &Db, pool: &Pool, message: &Message) -> Result<Option<Vec<Mess
             }
             answers
         }
-        Message::Pooled(ids) => {
-            let mut unknown = Vec::new();
-            for id in ids {
-                if !pool.contains(id) && db.get::<Outcomes>(&id.0)?.is_none() {
-                    unknown.push((*id, None));
+        Message::Pooled(offers) => {
+            if let Peer::Authority(number) = from {
+                offers.iter().for_each(|offer| pool.note_holder(&offer.id, number));
+            }
+            let mut unknown = Vec::with_capacity(offers.len());
+            for offer in offers {
+                if !pool.contains(&offer.id) && !is_settled(db, &offer.id)? {
+                    unknown.push(offer.clone());
                 }
             }
-            unknown.truncate(crate::messages::ASKED_BATCHES_MAX);
-            if unknown.is_empty() { Vec::new() } else { vec![Message::AskBatches(unknown)] }
+            let wanted = pool.ask_for(from, &unknown, now);
+            wanted.chunks(ASKED_BATCHES_MAX).map(|ids| Message::AskPooled(ids.to_vec())).collect()
+        }
+        Message::AskPooled(ids) => {
+            let mut answers = Vec::with_capacity(ids.len());
+            for id in ids.iter().filter(|id| pool.contains(id)) {
+                if let Some(bytes) = db.get::<Batches>(&id.0)? {
+                    answers.push(Message::PoolBatch(bytes));
+                }
+                if let Peer::Authority(number) = from {
+                    pool.note_holder(id, number);
+                }
+            }
+            answers
         }
         _ => return Ok(None),
     }))
+}
+
+/// Whether a batch was decided here, or dropped.
+fn is_settled(db: &Db, id: &BatchId) -> Result<bool, StorageError> {
+    Ok(db.contains::<Outcomes>(&id.0)? || db.contains::<Dropped>(&id.0)?)
 }
 
 /// Headers above a height, up to the highest finalization that is near enough.
@@ -86,14 +113,11 @@ fn bodies(db: &Db, first: Height, count: u32) -> Result<Vec<Message>, StorageErr
 }
 
 /// The bytes of a batch, in the version asked for.
-fn batch(db: &Db, id: &BatchId, head: Option<&Hash>) -> Result<Option<Vec<u8>>, StorageError> {
-    if let Some(head) = head
-        && let Some(bytes) = db.get::<ProposedBatches>(&(id.0, *head))?
-    {
+fn batch(db: &Db, id: &BatchId, head: &Hash) -> Result<Option<Vec<u8>>, StorageError> {
+    if let Some(bytes) = db.get::<ProposedBatches>(&(id.0, *head))? {
         return Ok(Some(bytes));
     }
     let Some(bytes) = db.get::<Batches>(&id.0)? else { return Ok(None) };
-    let Some(head) = head else { return Ok(Some(bytes)) };
     let leaves = Batch::split(bytes.clone())
         .map_err(|e| StorageError::corrupt("batches", format!("batch {id} is damaged: {e}")))?;
     Ok((log::leaf_hash(leaves.head()) == *head).then_some(bytes))

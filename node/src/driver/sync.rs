@@ -390,7 +390,7 @@ impl Driver {
             return Ok(());
         };
         let Some(certificate) = certificate else {
-            self.store(&block, Writes::new(), Durability::Unsynced)?;
+            self.store(&block, Writes::new(), Durability::Unsynced, false)?;
             self.note(&block, None);
             self.say_progress();
             self.ask_bodies();
@@ -399,7 +399,7 @@ impl Driver {
         self.sync.end_turn(self.now.tick);
         self.sync.stage = Stage::Idle;
         let writes = self.closing_writes(&block, &certificate)?;
-        self.store(&block, writes, Durability::Synced)?;
+        self.store(&block, writes, Durability::Synced, false)?;
         self.note(&block, None);
         self.after_finality(&certificate);
         self.input(Input::Synced(final_block(&self.state), Box::new(certificate)))?;

@@ -4,10 +4,10 @@
 //! the final state. While the blocks of a branch become final, one by one, it stays right: the store then says what
 //! the block says. A branch that lacks a final block is of no use any more; [`Branch::on`] tells these apart.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use markstein_proto::{
-    AuthoritySet, Batch, BatchId, Hash, IssuerGrant, IssuerId, LeafIndex, Record,
+    AuthoritySet, Batch, BatchId, Hash, IssuerGrant, IssuerId, LeafIndex, Record, TimeMs,
     log::Frontier,
     status::{Chunk, StatusReader},
 };
@@ -27,7 +27,6 @@ pub struct Branch {
 struct Layer {
     block: Arc<ExecutedBlock>,
     tip: Tip,
-    batches: HashSet<BatchId>,
 }
 
 impl Branch {
@@ -44,8 +43,7 @@ impl Branch {
     #[must_use]
     pub fn extend(&self, block: Arc<ExecutedBlock>) -> Self {
         assert_eq!(block.header.parent, self.tip().block_id, "a branch grows by blocks executed on it");
-        let batches = block.batches.iter().map(|(_, batch)| batch.id()).collect();
-        let layer = Arc::new(Layer { tip: Tip::of(&block.header), batches, block });
+        let layer = Arc::new(Layer { tip: Tip::of(&block.header), block });
         Self { base: self.base.clone(), layers: self.layers.iter().cloned().chain([layer]).collect() }
     }
 
@@ -68,6 +66,12 @@ impl Branch {
     #[must_use]
     pub fn blocks(&self) -> Vec<Arc<ExecutedBlock>> {
         self.layers.iter().map(|layer| Arc::clone(&layer.block)).collect()
+    }
+
+    /// Whether a batch is in one of the blocks on the final state.
+    #[must_use]
+    pub fn holds(&self, batch: &BatchId) -> bool {
+        self.newest_first().any(|layer| layer.block.holds(batch))
     }
 
     fn newest_first(&self) -> impl Iterator<Item = &Layer> {
@@ -103,8 +107,15 @@ impl State for Branch {
         }
     }
 
+    fn changed_at(&self, target: LeafIndex) -> Result<Option<TimeMs>, StorageError> {
+        match self.newest_first().find(|layer| layer.block.changes(target)) {
+            Some(layer) => Ok(Some(layer.tip.time)),
+            None => self.base.changed_at(target),
+        }
+    }
+
     fn contains(&self, batch: &BatchId) -> Result<bool, StorageError> {
-        if self.newest_first().any(|layer| layer.batches.contains(batch)) {
+        if self.holds(batch) {
             return Ok(true);
         }
         self.base.contains(batch)

@@ -1,7 +1,7 @@
 //! Execution: the header and the effects of a block, as a pure function of its parent's state and its batches.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
 };
 
@@ -52,10 +52,28 @@ pub struct ExecutedBlock {
     pub status: StatusDelta,
     /// What led to it, in the order of the log.
     pub steps: Vec<PlacedStep>,
+    /// Whose statuses it changed, ascending, with what they are then.
+    pub changed: Vec<(LeafIndex, Status)>,
+    /// The ids of its batches.
+    ids: HashSet<BatchId>,
     /// Newest grants by issuer.
     pub grants: BTreeMap<String, LeafIndex>,
     /// Public commitments and their records.
     pub public: Vec<(Hash, LeafIndex)>,
+}
+
+impl ExecutedBlock {
+    /// Whether it changes the status of the record at this leaf.
+    #[must_use]
+    pub fn changes(&self, target: LeafIndex) -> bool {
+        self.changed.binary_search_by_key(&target, |(target, _)| *target).is_ok()
+    }
+
+    /// Whether a batch is in it.
+    #[must_use]
+    pub fn holds(&self, batch: &BatchId) -> bool {
+        self.ids.contains(batch)
+    }
 }
 
 /// A record that changed a status.
@@ -115,8 +133,105 @@ pub fn execute(
     turn: Turn,
     batches: Vec<Arc<Batch>>,
 ) -> Result<ExecutedBlock, ExecuteError> {
-    check_turn(state, turn)?;
-    let (statuses, steps) = check_batches(state, rules, turn.time, &batches)?;
+    let mut draft = Draft::new(state, rules, turn)?;
+    for batch in batches {
+        let id = batch.id();
+        draft.add(batch)?.map_err(|refusal| InvalidBlock::Batch { id, refusal })?;
+    }
+    draft.finish()
+}
+
+/// A block as it is put together, batch by batch: each is checked once, on what those before it made.
+pub struct Draft<'a> {
+    state: &'a dyn State,
+    rules: &'a Rules,
+    turn: Turn,
+    batches: Vec<Arc<Batch>>,
+    ids: HashSet<BatchId>,
+    statuses: Statuses,
+    steps: Vec<Vec<TakenStep>>,
+    bytes: usize,
+    records: usize,
+}
+
+impl<'a> Draft<'a> {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// [`InvalidBlock::Time`] and [`InvalidBlock::Epoch`].
+    pub fn new(state: &'a dyn State, rules: &'a Rules, turn: Turn) -> Result<Self, InvalidBlock> {
+        check_turn(state, turn)?;
+        Ok(Self {
+            state,
+            rules,
+            turn,
+            batches: Vec::new(),
+            ids: HashSet::new(),
+            statuses: Statuses::default(),
+            steps: Vec::new(),
+            bytes: 0,
+            records: 0,
+        })
+    }
+
+    /// Whether a batch of this size fits.
+    #[must_use]
+    pub const fn fits(&self, bytes: usize, records: usize) -> bool {
+        self.bytes + bytes <= BLOCK_BYTES_MAX
+            && self.records + records <= BLOCK_RECORDS_MAX
+            && self.batches.len() < BLOCK_BATCHES_MAX
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Adds the next batch, unless it is refused. After an error the draft is of no use.
+    ///
+    /// # Errors
+    /// Outer: [`ExecuteError`], where it does not fit or is here twice. Inner: [`BatchRefusal`].
+    pub fn add(&mut self, batch: Arc<Batch>) -> Result<Result<(), BatchRefusal>, ExecuteError> {
+        let (bytes, records) = (batch.bytes().len(), batch.records().len());
+        if !self.fits(bytes, records) {
+            return Err(InvalidBlock::TooLarge.into());
+        }
+        if !self.ids.insert(batch.id()) {
+            return Err(InvalidBlock::Twice(batch.id()).into());
+        }
+        match check_next(self.state, self.rules, &mut self.statuses, &batch, self.turn.time)? {
+            Ok(steps) => {
+                self.steps.push(steps);
+                self.batches.push(batch);
+                (self.bytes, self.records) = (self.bytes + bytes, self.records + records);
+                Ok(Ok(()))
+            }
+            Err(refusal) => {
+                self.ids.remove(&batch.id());
+                Ok(Err(refusal))
+            }
+        }
+    }
+
+    /// The block.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn finish(self) -> Result<ExecutedBlock, ExecuteError> {
+        let Self { state, turn, batches, ids, statuses, steps, .. } = self;
+        assemble(state, turn, batches, ids, &statuses, &steps)
+    }
+}
+
+fn assemble(
+    state: &dyn State,
+    turn: Turn,
+    batches: Vec<Arc<Batch>>,
+    ids: HashSet<BatchId>,
+    statuses: &Statuses,
+    steps: &[Vec<TakenStep>],
+) -> Result<ExecutedBlock, ExecuteError> {
     let first_index = LeafIndex(state.tip().size.0);
     let mut log = Appended::new(state.frontier().clone());
     let placed: Vec<_> = batches.into_iter().map(|batch| (log.append(&batch), batch)).collect();
@@ -135,8 +250,9 @@ pub fn execute(
         status_root: status_root(&Overlay { delta: &status, parent: state }, size_before.0)?,
         authority_set: state.authorities().hash(),
     };
-    let steps = place_steps(&placed, &steps);
-    Ok(ExecutedBlock { status, steps, ..finish(header, placed, log) })
+    let steps = place_steps(&placed, steps);
+    let changed = statuses.all();
+    Ok(ExecutedBlock { status, steps, changed, ids, ..finish(header, placed, log) })
 }
 
 fn place_steps(placed: &[(LeafIndex, Arc<Batch>)], steps: &[Vec<TakenStep>]) -> Vec<PlacedStep> {
@@ -188,6 +304,8 @@ pub(super) fn finish(
         tile_hashes: log.tile_hashes,
         status: StatusDelta::default(),
         steps: Vec::new(),
+        changed: Vec::new(),
+        ids: HashSet::new(),
         grants,
         public,
     }
@@ -201,29 +319,6 @@ fn check_turn(state: &dyn State, turn: Turn) -> Result<(), InvalidBlock> {
     } else {
         Err(InvalidBlock::Epoch)
     }
-}
-
-fn check_batches(
-    state: &dyn State,
-    rules: &Rules,
-    time: TimeMs,
-    batches: &[Arc<Batch>],
-) -> Result<(Statuses, Vec<Vec<TakenStep>>), ExecuteError> {
-    let bytes: usize = batches.iter().map(|b| b.bytes().len()).sum();
-    let records: usize = batches.iter().map(|b| b.records().len()).sum();
-    if bytes > BLOCK_BYTES_MAX || records > BLOCK_RECORDS_MAX || batches.len() > BLOCK_BATCHES_MAX {
-        return Err(InvalidBlock::TooLarge.into());
-    }
-    let (mut seen, mut statuses, mut steps) = (BTreeSet::new(), Statuses::default(), Vec::new());
-    for batch in batches {
-        let id = batch.id();
-        if !seen.insert(id) {
-            return Err(InvalidBlock::Twice(id).into());
-        }
-        let taken = check_next(state, rules, &mut statuses, batch, time)?;
-        steps.push(taken.map_err(|refusal| InvalidBlock::Batch { id, refusal })?);
-    }
-    Ok((statuses, steps))
 }
 
 /// A log as it grows by a block.

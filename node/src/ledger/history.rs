@@ -35,6 +35,15 @@ pub(super) fn changes_of<R: Read>(
     Ok(changes.into_iter().rev().map(|(at, _)| at).collect())
 }
 
+/// Where the newest change of a record's status stands; `None` where there is none.
+///
+/// # Errors
+/// The store's.
+pub(super) fn newest_change<R: Read>(read: &R, target: LeafIndex) -> Result<Option<LeafIndex>, StorageError> {
+    let all = (target, LeafIndex(0))..=(target, LeafIndex(u64::MAX));
+    read.range_reverse::<StatusHistory>(all).next().transpose().map(|entry| entry.map(|((_, at), _)| at))
+}
+
 /// What differs from the stored status tree in the one for a log of `size` leaves: what newer blocks changed, taken back.
 /// Costs something for each of these changes: a checkpoint follows its block in a moment, so they are few.
 ///

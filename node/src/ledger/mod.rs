@@ -32,7 +32,7 @@ pub use cosignatures::{
 };
 pub use cosigner::{Cosigner, CosignerError, cosigned_size};
 pub use execute::{
-    BLOCK_BATCHES_MAX, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, ExecuteError, ExecutedBlock, InvalidBlock,
+    BLOCK_BATCHES_MAX, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, Draft, ExecuteError, ExecutedBlock, InvalidBlock,
     PlacedStep, Turn, execute,
 };
 pub use genesis::{InitError, init};

@@ -85,6 +85,12 @@ pub enum BatchRefusal {
         /// Why.
         why: StepError,
     },
+    /// A change of a status that another batch changed later than this one was made.
+    #[error(
+        "the status of the record at leaf {0} was changed more than ten minutes after this batch was made: look at its \
+         status of today, and sign the change again if it is still wanted"
+    )]
+    ChangedSince(LeafIndex),
     /// Made more than 24 hours before.
     #[error("the batch was made more than 24 hours ago: sign it anew")]
     Expired,
@@ -116,6 +122,7 @@ impl BatchRefusal {
             Self::AnothersRecord(_) => "ANOTHERS_RECORD",
             Self::Status { why: StepError::Terminal(_), .. } => "STATUS_TERMINAL",
             Self::Status { .. } => "STATUS_OTHER",
+            Self::ChangedSince(_) => "STATUS_CONFLICT",
             Self::Expired => "EXPIRED",
             Self::FromTheFuture => "CREATED_IN_THE_FUTURE",
             Self::Duplicate => "DUPLICATE",
@@ -166,7 +173,7 @@ pub fn check_next(
         .and_then(|()| Ok(head.verify_author_with(&grant, time, &|k, m, s| rules.verified.verify(k, m, s))?));
     // Only what its issuer signed has statuses looked up.
     let steps = match signed {
-        Ok(()) => statuses.steps_of(state, issuer, batch)?,
+        Ok(()) => statuses.steps_of(state, issuer, batch, time)?,
         Err(refusal) => Err(refusal),
     };
     // Age comes last: whose only fault is its age was good but for the delay.

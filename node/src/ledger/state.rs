@@ -13,7 +13,7 @@ use markstein_proto::{
     status::{Chunk, StatusReader},
 };
 
-use super::{ExecutedBlock, StoredTiles, TreeHead, lookup::leaf_at};
+use super::{ExecutedBlock, StoredTiles, TreeHead, history::newest_change, lookup::leaf_at};
 use crate::storage::{
     Db, Read, StorageError,
     tables::{
@@ -73,6 +73,11 @@ pub trait State: StatusReader<Error = StorageError> {
     /// # Errors
     /// The store's.
     fn anchored_by(&self, index: LeafIndex) -> Result<Option<IssuerId>, StorageError>;
+    /// The time of the block that changed the status of the record at this leaf last; `None` where none did.
+    ///
+    /// # Errors
+    /// The store's.
+    fn changed_at(&self, target: LeafIndex) -> Result<Option<TimeMs>, StorageError>;
     /// Whether a batch is in the ledger.
     ///
     /// # Errors
@@ -224,6 +229,11 @@ impl State for FinalState {
         Ok(position.is_some_and(|position| author.is_anchor(position)).then_some(author.issuer))
     }
 
+    fn changed_at(&self, target: LeafIndex) -> Result<Option<TimeMs>, StorageError> {
+        let Some(at) = newest_change(&self.db, target)? else { return Ok(None) };
+        header_above(&self.db, at).map(|header| Some(header.time))
+    }
+
     fn contains(&self, batch: &BatchId) -> Result<bool, StorageError> {
         Ok(matches!(self.db.get::<Outcomes>(&batch.0)?, Some(Outcome::Final { .. })))
     }
@@ -254,6 +264,13 @@ impl<R: Read> StatusReader for Stored<'_, R> {
     fn node(&self, level: u8, index: u64) -> Result<Option<Hash>, StorageError> {
         self.0.get::<StatusNodes>(&(level, index))
     }
+}
+
+/// The header of the block that the leaf at this place is in.
+fn header_above<R: Read>(read: &R, index: LeafIndex) -> Result<Header, StorageError> {
+    let wrong = || StorageError::corrupt("headers", format!("no header closes the block of leaf {index}"));
+    let (_, leaf) = read.first_at_or_above::<Headers>(&index)?.ok_or_else(wrong)?;
+    Leaf::decode(&leaf).and_then(Leaf::into_header).map_err(|_| wrong())
 }
 
 /// The grant that the registry says stands at this place.

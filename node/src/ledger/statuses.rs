@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use markstein_proto::{
-    Batch, IssuerId, LeafIndex,
+    Batch, CHANGE_SETTLED_MS, IssuerId, LeafIndex, TimeMs,
     status::{Chunk, Status, chunk_of},
 };
 
@@ -36,8 +36,10 @@ impl Statuses {
         state: &dyn State,
         issuer: &IssuerId,
         batch: &Batch,
+        time: TimeMs,
     ) -> Result<Result<Vec<TakenStep>, BatchRefusal>, StorageError> {
         let (mut own, mut steps) = (Self::default(), Vec::new());
+        let settled = TimeMs(batch.head().created_at.0.saturating_add(CHANGE_SETTLED_MS));
         for (position, leaf) in batch.records().iter().enumerate() {
             let Some(step) = leaf.record.status_step() else { continue };
             let target = step.target();
@@ -50,6 +52,13 @@ impl Statuses {
                 Some(status) => *status,
                 None => status_of(state, target)?,
             };
+            // Blocks before this one are older than it, so for a young batch there is nothing to look up.
+            if time > settled
+                && !own.0.contains_key(&target)
+                && self.is_changed_since(state, target, settled)?
+            {
+                return Ok(Err(BatchRefusal::ChangedSince(target)));
+            }
             match step.applied_to(before) {
                 Ok(after) => {
                     own.0.insert(target, after);
@@ -61,9 +70,24 @@ impl Statuses {
         Ok(Ok(steps))
     }
 
+    /// Whether the status of a record was changed after a time: by a block, or by a batch before this one in its own.
+    fn is_changed_since(
+        &self,
+        state: &dyn State,
+        target: LeafIndex,
+        time: TimeMs,
+    ) -> Result<bool, StorageError> {
+        Ok(self.0.contains_key(&target) || state.changed_at(target)?.is_some_and(|changed| changed > time))
+    }
+
     /// Takes up what a batch changes.
     pub(super) fn take(&mut self, steps: &[TakenStep]) {
         self.0.extend(steps.iter().map(|step| (step.target, step.after)));
+    }
+
+    /// What was changed, ascending.
+    pub(super) fn all(&self) -> Vec<(LeafIndex, Status)> {
+        self.0.iter().map(|(target, status)| (*target, *status)).collect()
     }
 
     /// What was changed, by leaf index, as the status tree wants it.

@@ -2,7 +2,7 @@
 
 use markstein_consensus::Body;
 use markstein_proto::{
-    BATCH_MAX, BatchId, CountBound, DecodeError, Hash, Header, Height, Leaf, LogSize, TimeMs, View,
+    BATCH_MAX, BatchId, CountBound, DecodeError, Hash, Header, Height, IssuerId, Leaf, LogSize, TimeMs, View,
     consensus::{Certificate, PROPOSAL_BATCHES_MAX, Proposal, Vote},
     decode_bounded, require_different,
 };
@@ -12,7 +12,7 @@ use crate::release::Release;
 
 use super::{
     ASKED_BATCHES_MAX, ASKED_BODIES_MAX, CosignatureLines, Heartbeat, LINES_MAX, MEMORY_VOTES_MAX,
-    MESSAGE_MAX, Message, POOLED_MAX, RANGE_HEADERS_MAX, Range,
+    MESSAGE_MAX, Message, Offer, POOLED_MAX, RANGE_HEADERS_MAX, Range,
     wire::{self, message::Kind},
 };
 
@@ -24,6 +24,7 @@ const COUNTS: &[CountBound] = &[
     CountBound { what: "headers of a range", path: &[13, 3], max: RANGE_HEADERS_MAX },
     CountBound { what: "batches of a block", path: &[15, 2], max: PROPOSAL_BATCHES_MAX },
     CountBound { what: "pooled batches", path: &[16, 1], max: POOLED_MAX },
+    CountBound { what: "batches asked for", path: &[17, 1], max: ASKED_BATCHES_MAX },
 ];
 
 pub(super) fn encode(message: &Message) -> Vec<u8> {
@@ -51,11 +52,11 @@ pub(super) fn encode(message: &Message) -> Vec<u8> {
         Message::AskBlock(id) => Kind::AskBlock(id.0.to_vec()),
         Message::Block(body) => Kind::Block(wire::Block {
             header: header_leaf(&body.header),
-            batches: body.batches.iter().map(|(id, head)| batch_ref(id, Some(head))).collect(),
+            batches: body.batches.iter().map(batch_ref).collect(),
         }),
-        Message::AskBatches(asked) => Kind::AskBatches(wire::AskBatches {
-            batches: asked.iter().map(|(id, head)| batch_ref(id, head.as_ref())).collect(),
-        }),
+        Message::AskBatches(asked) => {
+            Kind::AskBatches(wire::AskBatches { batches: asked.iter().map(batch_ref).collect() })
+        }
         Message::Batch(bytes) => Kind::Batch(bytes.clone()),
         Message::AskRange(above) => Kind::AskRange(wire::AskRange { above: above.0 }),
         Message::Range(range) => Kind::Range(wire::Range {
@@ -69,9 +70,11 @@ pub(super) fn encode(message: &Message) -> Vec<u8> {
         Message::BlockBatches { height, batches } => {
             Kind::BlockBatches(wire::BlockBatches { height: height.0, batches: batches.clone() })
         }
-        Message::Pooled(ids) => {
-            Kind::Pooled(wire::Pooled { batch_ids: ids.iter().map(|id| id.0.0.to_vec()).collect() })
+        Message::Pooled(offers) => Kind::Pooled(wire::Pooled { offers: offers.iter().map(offer).collect() }),
+        Message::AskPooled(ids) => {
+            Kind::AskPooled(wire::AskPooled { batch_ids: ids.iter().map(|id| id.0.0.to_vec()).collect() })
         }
+        Message::PoolBatch(bytes) => Kind::PoolBatch(bytes.clone()),
     };
     wire::Message { kind: Some(kind) }.encode_to_vec()
 }
@@ -108,7 +111,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Message, DecodeError> {
             Message::Block(Box::new(Body { header: header_of(&header)?, batches: named(&batches)? }))
         }
         Kind::AskBatches(wire::AskBatches { batches }) => {
-            let asked: Vec<_> = batches.iter().map(asked).collect::<Result<_, _>>()?;
+            let asked: Vec<_> = batches.iter().map(version).collect::<Result<_, _>>()?;
             require_different("batches asked for", asked.iter())?;
             Message::AskBatches(asked)
         }
@@ -134,9 +137,20 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Message, DecodeError> {
         Kind::BlockBatches(wire::BlockBatches { height, batches }) => {
             Message::BlockBatches { height: Height(height), batches }
         }
-        Kind::Pooled(wire::Pooled { batch_ids }) => {
-            let id = |bytes: &Vec<u8>| hash("batch id", bytes).map(BatchId);
-            Message::Pooled(batch_ids.iter().map(id).collect::<Result<_, _>>()?)
+        Kind::Pooled(wire::Pooled { offers }) => {
+            Message::Pooled(offers.iter().map(offered).collect::<Result<_, _>>()?)
+        }
+        Kind::AskPooled(wire::AskPooled { batch_ids }) => {
+            let ids: Vec<_> = batch_ids
+                .iter()
+                .map(|bytes| hash("batch id", bytes).map(BatchId))
+                .collect::<Result<_, _>>()?;
+            require_different("batches asked for", ids.iter())?;
+            Message::AskPooled(ids)
+        }
+        Kind::PoolBatch(bytes) => {
+            bounded("batch", bytes.len(), BATCH_MAX)?;
+            Message::PoolBatch(bytes)
         }
     })
 }
@@ -157,27 +171,35 @@ fn header_of(leaf: &[u8]) -> Result<Header, DecodeError> {
     Leaf::decode(leaf)?.into_header()
 }
 
-fn batch_ref(id: &BatchId, head: Option<&Hash>) -> wire::BatchRef {
-    wire::BatchRef {
-        batch_id: id.0.0.to_vec(),
-        head_hash: head.map_or_else(Vec::new, |hash| hash.0.to_vec()),
-    }
+fn batch_ref((id, head): &(BatchId, Hash)) -> wire::BatchRef {
+    wire::BatchRef { batch_id: id.0.0.to_vec(), head_hash: head.0.to_vec() }
 }
 
-fn asked(batch: &wire::BatchRef) -> Result<(BatchId, Option<Hash>), DecodeError> {
-    let head = match batch.head_hash.as_slice() {
-        [] => None,
-        bytes => Some(hash("leaf hash of a batch head", bytes)?),
-    };
+fn version(batch: &wire::BatchRef) -> Result<(BatchId, Hash), DecodeError> {
+    let head = hash("leaf hash of a batch head", &batch.head_hash)?;
     Ok((BatchId(hash("batch id", &batch.batch_id)?), head))
 }
 
 fn named(batches: &[wire::BatchRef]) -> Result<Vec<(BatchId, Hash)>, DecodeError> {
-    let named = |batch: &wire::BatchRef| match asked(batch)? {
-        (id, Some(head)) => Ok((id, head)),
-        (_, None) => Err(DecodeError::Missing("the leaf hash of a batch head")),
-    };
-    let named: Vec<_> = batches.iter().map(named).collect::<Result<_, _>>()?;
+    let named: Vec<_> = batches.iter().map(version).collect::<Result<_, _>>()?;
     require_different("batches of a block", named.iter().map(|(id, _)| *id))?;
     Ok(named)
+}
+
+fn offer(offer: &Offer) -> wire::Offer {
+    wire::Offer {
+        batch_id: offer.id.0.0.to_vec(),
+        issuer: offer.issuer.to_string(),
+        bytes: u32::try_from(offer.bytes).unwrap_or(u32::MAX),
+    }
+}
+
+fn offered(offer: &wire::Offer) -> Result<Offer, DecodeError> {
+    let bytes = offer.bytes as usize;
+    bounded("batch", bytes, BATCH_MAX)?;
+    Ok(Offer {
+        id: BatchId(hash("batch id", &offer.batch_id)?),
+        issuer: IssuerId::new(&offer.issuer)?,
+        bytes,
+    })
 }

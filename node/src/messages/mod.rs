@@ -12,7 +12,7 @@ mod wire {
 
 use markstein_consensus::Body;
 use markstein_proto::{
-    BatchId, DecodeError, Hash, Header, Height, LogSize, TimeMs, View,
+    BatchId, DecodeError, Hash, Header, Height, IssuerId, LogSize, TimeMs, View,
     consensus::{Certificate, Proposal, Vote},
 };
 
@@ -26,7 +26,7 @@ pub const ASKED_BATCHES_MAX: usize = 256;
 pub const RANGE_HEADERS_MAX: usize = 1024;
 /// Blocks whose batches are asked for at once.
 pub const ASKED_BODIES_MAX: u32 = 64;
-/// Ids of a [`Message::Pooled`].
+/// Offers of a [`Message::Pooled`].
 pub const POOLED_MAX: usize = 1024;
 /// Votes of a [`Message::Memory`].
 pub const MEMORY_VOTES_MAX: usize = 512;
@@ -59,9 +59,9 @@ pub enum Message {
     AskBlock(Hash),
     /// One that the sender vouches for.
     Block(Box<Body>),
-    /// Batches are asked for; where a leaf hash of a signed head is named, that version.
-    AskBatches(Vec<(BatchId, Option<Hash>)>),
-    /// One batch, canonical bytes.
+    /// The batches of a block are asked for, each in the version with this leaf hash of its signed head.
+    AskBatches(Vec<(BatchId, Hash)>),
+    /// One batch of a block, canonical bytes.
     Batch(Vec<u8>),
     /// The chain above a height is asked for.
     AskRange(Height),
@@ -81,8 +81,24 @@ pub enum Message {
         /// Its batches in order.
         batches: Vec<Vec<u8>>,
     },
-    /// Batches that wait in the sender's pool.
-    Pooled(Vec<BatchId>),
+    /// Batches of the sender's pool that may go into a block.
+    Pooled(Vec<Offer>),
+    /// Batches of the other's pool are asked for.
+    AskPooled(Vec<BatchId>),
+    /// One batch of the sender's pool, canonical bytes.
+    PoolBatch(Vec<u8>),
+}
+
+/// A batch that another node may ask for, as it is told of: its issuer and length, so that nobody asks for what
+/// there is no room for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Which.
+    pub id: BatchId,
+    /// Whose.
+    pub issuer: IssuerId,
+    /// Its bytes.
+    pub bytes: usize,
 }
 
 /// The lines of one authority on one checkpoint.
@@ -126,13 +142,21 @@ pub struct Range {
     pub headers: Vec<Header>,
 }
 
-/// Which of the two queues of a peer a message takes: a vote never waits behind a range of blocks.
+/// Which stream of a peer a message takes, with a queue and a reader of its own: a vote never waits behind a batch, and a
+/// batch of a block never behind one of the pool or a range of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Small, or what everybody waits for.
+    /// Votes, proposals and whatever else is small and everybody waits for. Nothing on it is answered from the disk.
     Urgent,
-    /// Large, and asked for.
+    /// Batches of blocks that are not final yet.
+    Blocks,
+    /// Batches of the pool, and ranges of blocks.
     Bulk,
+}
+
+impl Class {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Urgent, Self::Blocks, Self::Bulk];
 }
 
 impl Message {
@@ -140,7 +164,14 @@ impl Message {
     #[must_use]
     pub const fn class(&self) -> Class {
         match self {
-            Self::Range(_) | Self::BlockBatches { .. } | Self::Pooled(_) => Class::Bulk,
+            Self::AskBatches(_) | Self::Batch(_) => Class::Blocks,
+            Self::AskRange(_)
+            | Self::Range(_)
+            | Self::AskBodies { .. }
+            | Self::BlockBatches { .. }
+            | Self::Pooled(_)
+            | Self::AskPooled(_)
+            | Self::PoolBatch(_) => Class::Bulk,
             Self::Vote(_)
             | Self::Certificate(_)
             | Self::Proposal(_)
@@ -149,11 +180,7 @@ impl Message {
             | Self::AskMemory
             | Self::Memory { .. }
             | Self::AskBlock(_)
-            | Self::Block(_)
-            | Self::AskBatches(_)
-            | Self::Batch(_)
-            | Self::AskRange(_)
-            | Self::AskBodies { .. } => Class::Urgent,
+            | Self::Block(_) => Class::Urgent,
         }
     }
 
@@ -164,7 +191,8 @@ impl Message {
             Self::Proposal(proposal) => 2 + proposal.nullifications.len(),
             Self::Memory { votes, .. } => 1 + votes.len(),
             Self::AskBatches(asked) => asked.len(),
-            Self::Pooled(ids) => ids.len().div_ceil(8),
+            Self::AskPooled(ids) => ids.len(),
+            Self::Pooled(offers) => offers.len().div_ceil(8),
             Self::AskBodies { count, .. } => *count as usize,
             Self::Range(_) | Self::BlockBatches { .. } => 0, // asked for, and held up by their bytes
             _ => 1,
@@ -191,6 +219,8 @@ impl Message {
             Self::AskBodies { .. } => "ask_bodies",
             Self::BlockBatches { .. } => "block_batches",
             Self::Pooled(_) => "pooled",
+            Self::AskPooled(_) => "ask_pooled",
+            Self::PoolBatch(_) => "pool_batch",
         }
     }
 

@@ -36,6 +36,10 @@ fn header() -> Header {
     }
 }
 
+fn offer(id: BatchId) -> Offer {
+    Offer { id, issuer: IssuerId::new("a.example").unwrap(), bytes: 3 }
+}
+
 fn all() -> Vec<Message> {
     let (batch, head, block) = (BatchId(Hash([6; 32])), Hash([8; 32]), header().block_id());
     let proposal = Proposal {
@@ -70,13 +74,15 @@ fn all() -> Vec<Message> {
         },
         Message::AskBlock(block),
         Message::Block(Box::new(Body { header: header(), batches: vec![(batch, head)] })),
-        Message::AskBatches(vec![(batch, Some(head)), (batch, None)]),
+        Message::AskBatches(vec![(batch, head), (batch, Hash([9; 32]))]),
         Message::Batch(vec![1, 2, 3]),
         Message::AskRange(Height(0)),
         Message::Range(Box::new(range)),
         Message::AskBodies { first: Height(1), count: 3 },
         Message::BlockBatches { height: Height(1), batches: vec![vec![1], vec![2]] },
-        Message::Pooled(vec![batch]),
+        Message::Pooled(vec![offer(batch)]),
+        Message::AskPooled(vec![batch]),
+        Message::PoolBatch(vec![1, 2, 3]),
     ]
 }
 
@@ -106,8 +112,10 @@ fn bytes_never_panic() {
 fn what_is_out_of_bounds_is_refused() {
     let id = BatchId(Hash([0; 32]));
     let many = [
-        Message::AskBatches(vec![(id, None); ASKED_BATCHES_MAX + 1]),
-        Message::Pooled(vec![id; POOLED_MAX + 1]),
+        Message::AskBatches(vec![(id, id.0); ASKED_BATCHES_MAX + 1]),
+        Message::Pooled(vec![offer(id); POOLED_MAX + 1]),
+        Message::AskPooled(vec![id; ASKED_BATCHES_MAX + 1]),
+        Message::PoolBatch(vec![0; markstein_proto::BATCH_MAX + 1]),
         Message::AskBodies { first: Height(0), count: ASKED_BODIES_MAX + 1 },
         Message::Batch(vec![0; markstein_proto::BATCH_MAX + 1]),
         Message::Memory { finalization: None, votes: vec![vote(Ballot::Nullify); MEMORY_VOTES_MAX + 1] },

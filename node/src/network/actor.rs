@@ -26,6 +26,7 @@ use super::{
     links::{Link, Links},
     meter::GossipEvent,
     peers::Record,
+    queue::Queue,
     silence::Watch,
     streams::{self, Ended, StreamEnd},
     swarm::{Behaviour, BehaviourEvent, is_elder, multiaddr, readable},
@@ -279,8 +280,7 @@ impl Actor {
         links.dial.lost(was_connected, Instant::now());
         if was_connected {
             let record = &self.shared.peers.all()[number];
-            record.urgent.shut();
-            record.bulk.shut();
+            record.queues().for_each(Queue::shut);
             record.disconnected();
             if links.may_log(Instant::now()) {
                 tracing::info!(peer = %record.peer, name = record.name, "a peer is gone");
@@ -339,13 +339,11 @@ impl Actor {
     fn choose_connection(&mut self, number: usize) {
         let (links, record) = (&self.links[number], &self.shared.peers.all()[number]);
         let Some(current) = links.written_to() else {
-            record.urgent.open(None);
-            record.bulk.open(None);
+            record.queues().for_each(|queue| queue.open(None));
             return;
         };
         record.connected_at(current.address.clone());
-        record.urgent.open(Some(current.id));
-        record.bulk.open(Some(current.id));
+        record.queues().for_each(|queue| queue.open(Some(current.id)));
         if is_elder(self.swarm.local_peer_id(), &record.id) {
             for older in links.superseded() {
                 self.swarm.close_connection(older);
@@ -412,8 +410,7 @@ impl Actor {
     /// Writes what waits, closes the connections, and tells the inbox.
     async fn stop(mut self) -> Result<(), NetworkError> {
         for record in self.shared.peers.all() {
-            record.urgent.close();
-            record.bulk.close();
+            record.queues().for_each(Queue::close);
         }
         // A peer that has read all closes the connection. Before that nothing of it is refused: it would close at once, and
         // lose what is still on its way.

@@ -1,6 +1,6 @@
-//! The two streams of a connection in each direction, as a libp2p behaviour.
+//! The three streams of a connection in each direction, as a libp2p behaviour.
 //!
-//! As soon as a connection stands, each side opens its urgent and its bulk stream on it. A stream belongs to its
+//! As soon as a connection stands, each side opens a stream of each [`Class`] on it. A stream belongs to its
 //! connection: which of a peer's connections a stream runs over is known at once, and where one breaks the connection
 //! is given up as a whole. (libp2p-stream picks any connection of the peer, does not say which, and drops a stream
 //! that comes in while its queue of one is taken.)
@@ -27,10 +27,11 @@ use markstein_proto::LedgerId;
 use super::limits::STREAM_TIMEOUT;
 use crate::messages::Class;
 
-/// Names of the two streams. The ledger id in them lets a peer with another genesis fail before it says anything.
+/// Names of the streams. The ledger id in them lets a peer with another genesis fail before it says anything.
 #[derive(Clone, Debug)]
 pub(super) struct Protocols {
     urgent: StreamProtocol,
+    blocks: StreamProtocol,
     bulk: StreamProtocol,
 }
 
@@ -81,12 +82,13 @@ impl Protocols {
             StreamProtocol::try_from_owned(format!("/markstein/1/{}/{class}", short(ledger)))
                 .expect("it begins with a slash")
         };
-        Self { urgent: name("urgent"), bulk: name("bulk") }
+        Self { urgent: name("urgent"), blocks: name("blocks"), bulk: name("bulk") }
     }
 
     pub(super) fn name(&self, class: Class) -> &StreamProtocol {
         match class {
             Class::Urgent => &self.urgent,
+            Class::Blocks => &self.blocks,
             Class::Bulk => &self.bulk,
         }
     }
@@ -103,7 +105,7 @@ impl Lanes {
     }
 
     fn handler(&self) -> Handler {
-        let wanted = VecDeque::from([Class::Urgent, Class::Bulk]);
+        let wanted = VecDeque::from(Class::ALL);
         Handler { protocols: self.protocols.clone(), wanted, happened: VecDeque::new() }
     }
 }
@@ -161,8 +163,8 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = Class;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Negotiation> {
-        let Protocols { urgent, bulk } = self.protocols.clone();
-        SubstreamProtocol::new(Negotiation(vec![urgent, bulk]), ())
+        let names = Class::ALL.map(|class| self.protocols.name(class).clone());
+        SubstreamProtocol::new(Negotiation(names.to_vec()), ())
     }
 
     /// Connections between peers stay, whether something is said or not.
@@ -190,7 +192,8 @@ impl ConnectionHandler for Handler {
                 protocol: (stream, name),
                 ..
             }) => {
-                let class = if name == self.protocols.urgent { Class::Urgent } else { Class::Bulk };
+                let is_named = |class: &Class| *self.protocols.name(*class) == name;
+                let class = Class::ALL.into_iter().find(is_named).unwrap_or(Class::Bulk);
                 Lane::Accepted(class, stream)
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {

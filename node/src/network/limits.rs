@@ -8,8 +8,12 @@ const MIB: usize = 1024 * 1024;
 pub(super) const URGENT_FRAMES_MAX: usize = 2048;
 /// Their bytes.
 pub(super) const URGENT_BYTES_MAX: usize = 32 * MIB;
+/// Messages that wait for one peer on the stream of batches of blocks.
+pub(super) const BLOCKS_FRAMES_MAX: usize = 8192;
+/// Their bytes.
+pub(super) const BLOCKS_BYTES_MAX: usize = 32 * MIB;
 /// Messages that wait for one peer on the bulk stream.
-pub(super) const BULK_FRAMES_MAX: usize = 64;
+pub(super) const BULK_FRAMES_MAX: usize = 4096;
 /// Their bytes.
 pub(super) const BULK_BYTES_MAX: usize = 64 * MIB;
 

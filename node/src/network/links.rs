@@ -26,8 +26,8 @@ pub(super) struct Link {
     pub(super) ready: bool,
     pub(super) ear: Ear,
     /// The peer's streams, until there is somebody who may be told what they say.
-    waiting: [Option<Stream>; 2],
-    readers: [Option<AbortHandle>; 2],
+    waiting: [Option<Stream>; 3],
+    readers: [Option<AbortHandle>; 3],
     writers: Vec<AbortHandle>,
 }
 
@@ -55,8 +55,8 @@ impl Link {
             address,
             ready: false,
             ear: Ear::new(Instant::now()),
-            waiting: [None, None],
-            readers: [None, None],
+            waiting: Default::default(),
+            readers: Default::default(),
             writers: Vec::new(),
         }
     }
@@ -68,8 +68,8 @@ impl Link {
 
     /// Streams that were kept.
     pub(super) fn kept(&mut self) -> impl Iterator<Item = (Class, Stream)> + use<> {
-        let [urgent, bulk] = std::mem::take(&mut self.waiting);
-        urgent.map(|it| (Class::Urgent, it)).into_iter().chain(bulk.map(|it| (Class::Bulk, it)))
+        let kept = Class::ALL.into_iter().zip(std::mem::take(&mut self.waiting));
+        kept.filter_map(|(class, stream)| Some((class, stream?)))
     }
 
     /// Somebody reads this stream now; whoever read an earlier one stops.

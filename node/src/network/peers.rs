@@ -74,8 +74,9 @@ pub(super) struct Record {
     pub(super) peer: Peer,
     pub(super) name: String,
     pub(super) id: PeerId,
-    pub(super) urgent: Queue,
-    pub(super) bulk: Queue,
+    urgent: Queue,
+    blocks: Queue,
+    bulk: Queue,
     pub(super) traffic: Traffic,
     conduct: Mutex<Conduct>,
     contact: Mutex<Contact>,
@@ -159,6 +160,7 @@ impl Record {
             name,
             id,
             urgent: Queue::new(limits::URGENT_FRAMES_MAX, limits::URGENT_BYTES_MAX),
+            blocks: Queue::new(limits::BLOCKS_FRAMES_MAX, limits::BLOCKS_BYTES_MAX),
             bulk: Queue::new(limits::BULK_FRAMES_MAX, limits::BULK_BYTES_MAX),
             traffic: Traffic::default(),
             conduct: Mutex::default(),
@@ -170,8 +172,14 @@ impl Record {
     pub(super) fn queue(&self, class: Class) -> &Queue {
         match class {
             Class::Urgent => &self.urgent,
+            Class::Blocks => &self.blocks,
             Class::Bulk => &self.bulk,
         }
+    }
+
+    /// All queues.
+    pub(super) fn queues(&self) -> impl Iterator<Item = &Queue> {
+        Class::ALL.into_iter().map(|class| self.queue(class))
     }
 
     /// Lets a frame wait for this peer; dropped and counted where its queue is full.

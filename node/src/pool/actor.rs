@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    mpsc::{Receiver, sync_channel},
+    mpsc::{Receiver, RecvError, TryRecvError, sync_channel},
 };
 
 use markstein_proto::Batch;
@@ -12,19 +12,19 @@ use super::{
     admission::{Admission, Announce, Answer, Origin, SubmitError, Verdict},
     contents::{Contents, PoolFailure},
     handle::Pool,
+    inbox::Inbox,
     index::PoolLimits,
 };
 use crate::{
     clock::Clock,
     finality::Finality,
-    ledger::Rules,
+    ledger::{Rules, State},
     storage::{Db, StorageError},
 };
 
-/// Batches that wait for the pool's thread at once; one more submission is refused with a hint to come again.
+/// What the pool's thread has not looked at; one more submission is refused with a hint to come again. It looks after each
+/// group, and puts what is here into lines by issuer, see [`Inbox`].
 const MAILBOX: usize = 1024;
-/// Batches admitted together, with one sync.
-const GROUP: usize = 256;
 
 /// One batch on its way in.
 #[derive(Debug)]
@@ -36,9 +36,18 @@ pub(super) struct Request {
     pub(super) place: Option<OwnedSemaphorePermit>,
 }
 
+/// What the pool's thread is asked for.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// To admit a batch.
+    Admit(Request),
+    /// To look at what is to be looked at.
+    Look,
+}
+
 /// Where handles put batches; whoever holds it admits them, or nobody does.
 #[derive(Debug)]
-pub struct Mailbox(Receiver<Request>);
+pub struct Mailbox(Receiver<Wish>);
 
 /// Loads what is in the store. There is no thread: batches that are given to the handle wait in the mailbox until
 /// [`Mailbox::serve`]; a simulation calls [`Admission::admit`] itself.
@@ -53,7 +62,7 @@ pub fn open(
     clock: Arc<dyn Clock>,
     announce: Arc<dyn Announce>,
 ) -> Result<(Pool, Admission, Mailbox), PoolFailure> {
-    let contents = Arc::new(Contents::load(db, limits)?);
+    let contents = Arc::new(Contents::load(db, limits, finality.state().tip().time, clock.now())?);
     let (sender, requests) = sync_channel(MAILBOX);
     let pool = Pool::new(sender, Arc::clone(&contents));
     let admission = Admission { db: db.clone(), rules, finality, clock, announce, contents };
@@ -88,11 +97,35 @@ impl Mailbox {
     /// # Errors
     /// Where the store failed: a node that cannot tell what it holds must not go on.
     pub fn serve(&self, admission: &Admission) -> Result<(), PoolFailure> {
-        while let Ok(first) = self.0.recv() {
-            let group = std::iter::once(first).chain(self.0.try_iter().take(GROUP - 1)).collect();
-            admit(admission, group)?;
+        let mut inbox = Inbox::default();
+        loop {
+            if inbox.is_empty() && !admission.has_queued() {
+                match self.0.recv() {
+                    Ok(wish) => take(&mut inbox, wish),
+                    Err(RecvError) => return Ok(()),
+                }
+            }
+            loop {
+                match self.0.try_recv() {
+                    Ok(wish) => take(&mut inbox, wish),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) if inbox.is_empty() => return Ok(()),
+                    Err(TryRecvError::Disconnected) => break,
+                }
+            }
+            let group = inbox.take();
+            if !group.is_empty() {
+                admit(admission, group)?;
+            }
+            admission.look()?;
         }
-        Ok(())
+    }
+}
+
+fn take(inbox: &mut Inbox, wish: Wish) {
+    let Wish::Admit(request) = wish else { return };
+    if let Err(Request { reply, .. }) = inbox.push(request) {
+        let _ = reply.send((Err(SubmitError::Busy), Verdict::NotNow)); // whoever asked may have gone
     }
 }
 

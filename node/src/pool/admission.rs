@@ -6,7 +6,8 @@ use std::{collections::HashSet, fmt::Debug, sync::Arc};
 use markstein_proto::{Author, AuthorError, Batch, BatchId};
 
 use super::{
-    contents::{Contents, describe},
+    contents::{Contents, describe, issuer_of},
+    exchange::Until,
     index::{Entry, PoolFull},
 };
 use crate::{
@@ -15,9 +16,15 @@ use crate::{
     ledger::{BatchRefusal, Rules, State, check_batch},
     storage::{
         Db, Durability, Read, StorageError, Writes,
-        tables::{Batches, Outcome, Outcomes, Pool as PoolTable, PoolEntry},
+        tables::{Batches, Dropped, Outcome, Outcomes, Pool as PoolTable, PoolEntry},
     },
 };
+
+/// What was not taken for want of room, or of what may come any moment, is asked for again after this time, in
+/// milliseconds.
+const DECLINED_MS: u64 = 5_000;
+/// What was refused for a status is asked for again after this time at the latest, in milliseconds.
+const REFUSED_MS: u64 = 60_000;
 
 /// From where a batch came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +58,12 @@ pub enum SubmitError {
     /// Too many submissions at once.
     #[error("this node has more submissions at once than it can take: submit again in a moment")]
     Busy,
+    /// The operator of this node dropped it.
+    #[error(
+        "the operator of this node dropped this batch; it is not refused, another node may still hold it: ask the \
+         operator, or submit to another node"
+    )]
+    Dropped,
     /// The node stops.
     #[error("this node is stopping: submit to another one, or again when it is back")]
     Stopping,
@@ -76,6 +89,8 @@ pub enum Verdict {
 pub trait Announce: Debug + Send + Sync {
     /// `batch` is in the pool now.
     fn pooled(&self, batch: &Arc<Batch>, origin: Origin);
+    /// Batches of the pool were looked at: some may be ready now, or hopeless.
+    fn looked(&self);
 }
 
 /// The checks and writes of the pool. Use one at a time.
@@ -105,6 +120,8 @@ struct New {
     place: usize,
     batch: Arc<Batch>,
     origin: Origin,
+    /// How often its issuer's statuses had changed when it was checked.
+    seen: u64,
 }
 
 impl Admission {
@@ -124,9 +141,14 @@ impl Admission {
         answers
     }
 
-    /// What the answer to a batch that another node passed on means for that node.
+    /// What the answer to a batch that another node passed on means for that node. One that was not taken is not asked
+    /// for again as long as the reason lasts.
     #[must_use]
     pub fn verdict(&self, batch: &Batch, answer: Answer) -> Verdict {
+        self.contents.exchange().arrived(&batch.id());
+        if let Err(error) = &answer {
+            self.decline(batch, error);
+        }
         match answer {
             Ok(Admitted::New) => Verdict::New,
             Ok(Admitted::Known | Admitted::Decided(_)) => Verdict::Known,
@@ -135,6 +157,22 @@ impl Admission {
             }
             Err(_) => Verdict::NotNow,
         }
+    }
+
+    fn decline(&self, batch: &Batch, error: &SubmitError) {
+        let soon = || Until::Tick(self.clock.now().0 + DECLINED_MS);
+        let until = match (error, issuer_of(batch)) {
+            (SubmitError::Stopping | SubmitError::Storage(_), _) => return,
+            (SubmitError::Refused(BatchRefusal::Status { .. }), Some(issuer)) => {
+                let seen = self.contents.index().changes_of(issuer);
+                Until::Changes(issuer.clone(), seen, self.clock.now().0 + REFUSED_MS)
+            }
+            // The blocks that this one lacks may be on their way.
+            (SubmitError::Refused(BatchRefusal::NoTarget(_) | BatchRefusal::FromTheFuture), _)
+            | (SubmitError::Full(_) | SubmitError::Busy, _) => soon(),
+            (SubmitError::Refused(_) | SubmitError::Dropped, _) => Until::End,
+        };
+        self.contents.exchange().decline(batch.id(), until);
     }
 
     /// Whether no honest node could have taken the batch for good, whatever its clock says. Grants and document types
@@ -152,7 +190,10 @@ impl Admission {
             BatchRefusal::Author(_) => true,
             // Other nodes may be ahead of this one, or were behind it.
             BatchRefusal::NoTarget(_) | BatchRefusal::Status { .. } => false,
-            BatchRefusal::Expired | BatchRefusal::FromTheFuture | BatchRefusal::Duplicate => false,
+            BatchRefusal::ChangedSince(_)
+            | BatchRefusal::Expired
+            | BatchRefusal::FromTheFuture
+            | BatchRefusal::Duplicate => false,
         }
     }
 
@@ -175,6 +216,19 @@ impl Admission {
         if let Some(outcome) = self.outcome(&id)? {
             return Ok(Admitted::Decided(outcome));
         }
+        if self.db.contains::<Dropped>(&id.0)? {
+            return Err(SubmitError::Dropped);
+        }
+        let entry = describe(batch).ok_or(BatchRefusal::GenesisAuthor)?;
+        // What has no room need not be checked; nor may the check be older than what it is remembered by.
+        let seen = {
+            let index = self.contents.index();
+            index.check_room(&entry, &staged.entries)?;
+            if origin == Origin::Submitted {
+                index.check_backlog(&entry, &staged.entries)?;
+            }
+            index.changes_of(&entry.issuer)
+        };
         match check_batch(&*self.finality.state(), &self.rules, batch, self.clock.now())? {
             // Its issuer must hear `refused`, on final state, before it may sign the records again: so it goes in where
             // it was submitted, and is decided with the others. All else is good, its key too, so nobody else comes in
@@ -186,11 +240,9 @@ impl Admission {
             }
             checked => checked?,
         }
-        let entry = describe(batch).ok_or(BatchRefusal::GenesisAuthor)?;
-        self.contents.index().check_room(&entry, &staged.entries)?;
         staged.ids.insert(id);
         staged.entries.push(entry);
-        staged.new.push(New { place, batch: Arc::clone(batch), origin });
+        staged.new.push(New { place, batch: Arc::clone(batch), origin, seen });
         Ok(Admitted::New)
     }
 
@@ -221,7 +273,7 @@ impl Admission {
         self.db.commit(writes, Durability::Unsynced)?;
         let mut index = self.contents.index();
         for (sequence, entry, new) in &written {
-            index.insert(*sequence, entry.clone());
+            index.insert(*sequence, entry.clone(), Some(new.seen));
             index.cache.insert(entry.id, Arc::clone(&new.batch));
         }
         drop((index, turn));

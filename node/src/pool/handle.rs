@@ -5,16 +5,23 @@ use std::sync::{
     mpsc::{SyncSender, TrySendError},
 };
 
-use markstein_proto::{Batch, BatchId};
+use markstein_proto::{Batch, BatchId, IssuerId, TimeMs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
-    actor::Request,
+    actor::{Request, Wish},
     admission::{Admitted, Answer, Origin, SubmitError, Verdict},
     contents::{Contents, PoolFailure, Removal, stored},
-    index::{PendingBatch, PoolSize},
+    index::{PendingBatch, PoolSize, WaitingBatch},
+    schedule::Wait,
 };
-use crate::storage::{Db, Writes, tables::Outcome};
+use crate::{
+    ledger::{BatchRefusal, ExecutedBlock},
+    messages::Offer,
+    peer::Peer,
+    refusal::RefusedReason,
+    storage::{Db, StorageError, Writes, tables::Outcome},
+};
 
 /// Batches of other nodes in the mailbox at once: whoever brings one more waits, and submissions keep their places.
 const GOSSIP_MAX: usize = 64;
@@ -31,13 +38,13 @@ pub enum Submitted {
 /// A handle of the pool.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    mailbox: SyncSender<Request>,
+    mailbox: SyncSender<Wish>,
     gossip: Arc<Semaphore>,
     contents: Arc<Contents>,
 }
 
 impl Pool {
-    pub(super) fn new(mailbox: SyncSender<Request>, contents: Arc<Contents>) -> Self {
+    pub(super) fn new(mailbox: SyncSender<Wish>, contents: Arc<Contents>) -> Self {
         Self { mailbox, gossip: Arc::new(Semaphore::new(GOSSIP_MAX)), contents }
     }
 
@@ -66,7 +73,7 @@ impl Pool {
         place: Option<OwnedSemaphorePermit>,
     ) -> (Answer, Verdict) {
         let (reply, answer) = oneshot::channel();
-        match self.mailbox.try_send(Request { batch, origin, reply, place }) {
+        match self.mailbox.try_send(Wish::Admit(Request { batch, origin, reply, place })) {
             Ok(()) => answer.await.unwrap_or((Err(SubmitError::Stopping), Verdict::NotNow)),
             Err(TrySendError::Full(_)) => (Err(SubmitError::Busy), Verdict::NotNow),
             Err(TrySendError::Disconnected(_)) => (Err(SubmitError::Stopping), Verdict::NotNow),
@@ -85,17 +92,112 @@ impl Pool {
         self.contents.index().size()
     }
 
-    /// All undecided batches, oldest first.
+    /// What may go into a block, in the order in which it should: issuers take turns. Without what `is_in` one already.
     #[must_use]
-    pub fn pending(&self) -> Vec<PendingBatch> {
-        self.contents.index().pending()
+    pub fn for_block(&self, is_in: impl Fn(&BatchId) -> bool) -> Vec<PendingBatch> {
+        self.contents.index().for_block(is_in)
     }
 
-    /// At most `limit` undecided batches, oldest first, from `cursor` on, and the cursor to go on with: 0 at first, and
-    /// again once the newest was given. So a window wanders over the whole pool, whatever comes and goes.
+    /// Whether there is something to put into a block of time `now`, or something that such a block decides.
     #[must_use]
-    pub fn ids(&self, cursor: u64, limit: usize) -> (Vec<BatchId>, u64) {
-        self.contents.index().ids(cursor, limit)
+    pub fn has_admissible(&self, now: TimeMs) -> bool {
+        self.contents.index().has_admissible(now)
+    }
+
+    /// Whether a block of time `now`, were it empty, would decide a batch that waits.
+    #[must_use]
+    pub fn is_due(&self, now: TimeMs) -> bool {
+        self.contents.index().is_due(now)
+    }
+
+    /// A batch could not stand in a block that was built: it is looked at once that is settled, or after a while.
+    pub fn set_aside(&self, id: &BatchId, why: BatchRefusal, decided_after: TimeMs) {
+        self.contents.index().set_aside(id, why, decided_after);
+    }
+
+    /// Has what was set aside looked at again.
+    pub fn settle(&self) {
+        self.contents.index().settle();
+        self.look();
+    }
+
+    /// A block became final, and its batches have left; `live` is the tick where this node saw it become final. What waited
+    /// for that is looked at.
+    pub fn finalized(&self, block: &ExecutedBlock, live: Option<u64>) {
+        self.contents.index().finalized(block, live);
+        self.look();
+    }
+
+    /// Asks the pool's thread to look at what is to be looked at. Where its mailbox is full it is busy, and looks after
+    /// that anyway.
+    fn look(&self) {
+        if self.contents.index().has_queued() {
+            let _ = self.mailbox.try_send(Wish::Look);
+        }
+    }
+
+    /// Batches that can never become final, as looks found since this was asked last.
+    #[must_use]
+    pub fn take_hopeless(&self) -> Vec<(BatchId, RefusedReason)> {
+        self.contents.index().take_hopeless()
+    }
+
+    /// Why a batch waits, and for what; `None` where it does not wait.
+    #[must_use]
+    pub fn wait_of(&self, id: &BatchId) -> Option<Wait> {
+        self.contents.index().wait_of(id)
+    }
+
+    /// How many batches wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.contents.index().waiting()
+    }
+
+    /// At most `limit` batches, oldest first, from `cursor` on, and the cursor to go on with: 0 at first, and again once
+    /// the newest was given.
+    #[must_use]
+    pub fn list(&self, cursor: u64, limit: usize) -> (Vec<WaitingBatch>, u64) {
+        self.contents.index().list(cursor, limit)
+    }
+
+    /// Drops batches that an operator does not want here: they are not taken again by this node, and nothing is decided
+    /// about them. Tells which were here.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn drop_batches(&self, db: &Db, ids: &[BatchId], now: TimeMs) -> Result<Vec<BatchId>, StorageError> {
+        self.contents.drop_batches(db, ids, now)
+    }
+
+    /// When a submission of this issuer that found no room may come again, in milliseconds.
+    #[must_use]
+    pub fn hint_ms(&self, issuer: &IssuerId) -> u64 {
+        self.contents.index().hint_ms(issuer)
+    }
+
+    /// An authority holds a batch.
+    pub fn note_holder(&self, id: &BatchId, authority: u32) {
+        self.contents.index().note_holder(id, authority);
+    }
+
+    /// Of what another node offers, what to ask it for at a time in milliseconds.
+    #[must_use]
+    pub fn ask_for(&self, peer: Peer, offers: &[Offer], now: TimeMs) -> Vec<BatchId> {
+        let index = self.contents.index();
+        self.contents.exchange().ask(peer, offers, &index, now.0)
+    }
+
+    /// A batch that was asked for came, and will not be offered to this pool.
+    pub fn arrived(&self, id: &BatchId) {
+        self.contents.exchange().arrived(id);
+    }
+
+    /// At most `limit` batches that others may have use for, oldest first, from `cursor` on, and the cursor to go on with:
+    /// 0 at first, and again once the newest was given. So a window wanders over the whole pool, whatever comes and goes.
+    #[must_use]
+    pub fn offers(&self, cursor: u64, limit: usize) -> (Vec<Offer>, u64) {
+        self.contents.index().offers(cursor, limit)
     }
 
     /// A pooled batch, or one that became final, in the version stored; `None` where there is none (any more).

@@ -2,9 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use markstein_proto::{BatchId, IssuerId, TimeMs};
+use markstein_proto::{BatchId, IssuerId, TimeMs, status::Status};
 
-use super::cache::BatchCache;
+use super::{
+    cache::BatchCache,
+    rate::Rate,
+    schedule::{Found, Schedule, Wait},
+};
+use crate::{
+    ledger::{BatchRefusal, ExecutedBlock},
+    messages::Offer,
+    refusal::RefusedReason,
+};
 
 /// How much the pool takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,18 +36,39 @@ pub struct PoolSize {
 }
 
 /// What whoever builds a block needs to know of a batch before reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingBatch {
     /// Which.
     pub id: BatchId,
+    /// Whose.
+    pub issuer: IssuerId,
+    /// Its bytes.
+    pub bytes: usize,
+    /// Its records.
+    pub records: usize,
+    /// Its steps, see [`super::cost`].
+    pub cost: u64,
+    /// Whether it changes a status, so that another change may come first.
+    pub changes_status: bool,
+    /// The authorities that hold it as well, as far as is known: a bit each.
+    pub held_by: u64,
+}
+
+/// A batch that waits, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingBatch {
+    /// Which.
+    pub id: BatchId,
+    /// Whose.
+    pub issuer: IssuerId,
     /// Its bytes.
     pub bytes: usize,
     /// Its records.
     pub records: usize,
     /// When its author made it, by the author's clock.
     pub created_at: TimeMs,
-    /// Whether it changes a status, so that another change may come first.
-    pub changes_status: bool,
+    /// Why it waits and for what; `None` where it does not.
+    pub wait: Option<Wait>,
 }
 
 /// A batch in the pool; its bytes are in the store.
@@ -48,6 +78,7 @@ pub(super) struct Entry {
     pub(super) issuer: IssuerId,
     pub(super) bytes: usize,
     pub(super) records: usize,
+    pub(super) cost: u64,
     pub(super) created_at: TimeMs,
     pub(super) changes_status: bool,
 }
@@ -61,6 +92,12 @@ pub enum PoolFull {
     /// The issuer's share.
     #[error("this issuer has as many undecided batches as one issuer may have: wait until some are final")]
     Issuer,
+    /// As much as becomes final in about a second waits already.
+    #[error("as much waits as becomes final in a second: submit again in {retry_ms} ms")]
+    Backlog {
+        /// When there will be room, about, in milliseconds.
+        retry_ms: u64,
+    },
 }
 
 /// The pool's contents by order of acceptance.
@@ -74,6 +111,12 @@ pub(super) struct PoolIndex {
     synced: u64,
     entries: BTreeMap<u64, Entry>,
     sequences: HashMap<BatchId, u64>,
+    schedule: Schedule,
+    rate: Rate,
+    /// The authorities that hold a batch as well: a bit each.
+    held_by: HashMap<BatchId, u64>,
+    /// The time of the newest final block.
+    tip: TimeMs,
     issuers: HashMap<IssuerId, PoolSize>,
     total: PoolSize,
 }
@@ -87,6 +130,10 @@ impl PoolIndex {
             synced: 0,
             entries: BTreeMap::new(),
             sequences: HashMap::new(),
+            schedule: Schedule::default(),
+            rate: Rate::default(),
+            held_by: HashMap::new(),
+            tip: TimeMs(0),
             issuers: HashMap::new(),
             total: PoolSize::default(),
         }
@@ -119,7 +166,44 @@ impl PoolIndex {
         if fits { Ok(()) } else { Err(PoolFull::Issuer) }
     }
 
-    pub(super) fn insert(&mut self, sequence: u64, entry: Entry) {
+    /// Whether a submission fits into what becomes final in about a second, beside `reserved` ones. Where others wait as
+    /// well, each issuer has an equal part of that, whatever the others hold.
+    pub(super) fn check_backlog(&self, entry: &Entry, reserved: &[Entry]) -> Result<(), PoolFull> {
+        let max = self.rate.backlog_max();
+        let cost = |of_issuer: bool| -> u64 {
+            reserved.iter().filter(|e| !of_issuer || e.issuer == entry.issuer).map(|e| e.cost).sum()
+        };
+        let (all, own) = self.schedule.backlog(&entry.issuer);
+        let (all, own) = (all + cost(false), own + cost(true));
+        let share = max / self.schedule.active_with(&entry.issuer);
+        if all + entry.cost <= max || own == 0 || own + entry.cost <= share {
+            return Ok(());
+        }
+        let over = (all + entry.cost - max).max(own + entry.cost - share.min(own + entry.cost));
+        Err(PoolFull::Backlog { retry_ms: self.rate.hint_ms(over) })
+    }
+
+    /// When there will be room again, about, in milliseconds.
+    pub(super) fn hint_ms(&self, issuer: &IssuerId) -> u64 {
+        self.rate.hint_ms(self.schedule.backlog(issuer).0)
+    }
+
+    /// Whether another node's batch of this size would be taken, as far as room goes.
+    pub(super) fn has_room_for(&self, offer: &Offer, on_the_way: usize) -> bool {
+        let held = self.issuers.get(&offer.issuer).copied().unwrap_or_default();
+        self.total.bytes + on_the_way + offer.bytes <= self.limits.bytes_max
+            && held.batches < self.limits.batches_per_issuer_max
+            && held.bytes + offer.bytes <= self.limits.bytes_per_issuer_max
+    }
+
+    /// How often the statuses of an issuer's records changed since the start.
+    pub(super) fn changes_of(&self, issuer: &IssuerId) -> u64 {
+        self.schedule.changes_of(issuer)
+    }
+
+    /// Takes a batch in; `seen` as [`Schedule::insert`] has it.
+    pub(super) fn insert(&mut self, sequence: u64, entry: Entry, seen: Option<u64>) {
+        self.schedule.insert(sequence, entry.issuer.clone(), entry.cost, entry.changes_status, seen);
         self.next = self.next.max(sequence + 1);
         let held = self.issuers.entry(entry.issuer.clone()).or_default();
         for size in [held, &mut self.total] {
@@ -144,6 +228,8 @@ impl PoolIndex {
     pub(super) fn remove(&mut self, id: &BatchId) -> Option<u64> {
         self.cache.remove(id);
         let sequence = self.sequences.remove(id)?;
+        self.schedule.remove(sequence);
+        self.held_by.remove(id);
         let entry = self.entries.remove(&sequence)?;
         if let Some(held) = self.issuers.get_mut(&entry.issuer) {
             held.batches -= 1;
@@ -161,24 +247,159 @@ impl PoolIndex {
         self.sequences.get(id).copied()
     }
 
-    /// All entries, oldest first.
-    pub(super) fn pending(&self) -> Vec<PendingBatch> {
-        let pending = |e: &Entry| PendingBatch {
+    /// What may go into a block, in fair order, without what `is_in` one already.
+    pub(super) fn for_block(&mut self, is_in: impl Fn(&BatchId) -> bool) -> Vec<PendingBatch> {
+        let Self { schedule, entries, held_by, .. } = self;
+        let numbers = schedule.for_block(|number| entries.get(&number).is_none_or(|e| is_in(&e.id)));
+        let pending = |number: u64| {
+            let e = entries.get(&number)?;
+            Some(PendingBatch {
+                id: e.id,
+                issuer: e.issuer.clone(),
+                bytes: e.bytes,
+                records: e.records,
+                cost: e.cost,
+                changes_status: e.changes_status,
+                held_by: held_by.get(&e.id).copied().unwrap_or(0),
+            })
+        };
+        numbers.into_iter().filter_map(pending).collect()
+    }
+
+    /// Whether there is something to put into a block whose time is `now`: a ready batch, or one that only time decides.
+    pub(super) fn has_admissible(&self, now: TimeMs) -> bool {
+        self.schedule.has_ready() || self.is_due(now)
+    }
+
+    /// Whether a block of time `now`, were it empty, would decide a waiting batch.
+    pub(super) fn is_due(&self, now: TimeMs) -> bool {
+        self.schedule.is_due(self.tip, now)
+    }
+
+    pub(super) fn has_queued(&self) -> bool {
+        self.schedule.has_queued()
+    }
+
+    /// The next batch to look at, and how often its issuer's statuses had changed.
+    pub(super) fn next_queued(&mut self) -> Option<(BatchId, u64)> {
+        let number = self.schedule.next_queued()?;
+        let entry = self.entries.get(&number)?;
+        Some((entry.id, self.schedule.changes_of(&entry.issuer)))
+    }
+
+    /// What a look at a batch found.
+    pub(super) fn place(&mut self, id: &BatchId, seen: u64, found: Found) {
+        if let Some(number) = self.sequence(id) {
+            self.schedule.place(number, seen, found);
+        }
+    }
+
+    /// A batch could not stand in a block that was built.
+    pub(super) fn set_aside(&mut self, id: &BatchId, why: BatchRefusal, decided_after: TimeMs) {
+        if let Some(number) = self.sequence(id) {
+            self.schedule.set_aside(number, why, decided_after);
+        }
+    }
+
+    /// What waits for a block is looked at again.
+    pub(super) fn settle(&mut self) {
+        self.schedule.settle();
+    }
+
+    /// A block became final, and its batches have left. `live` is the tick where this node saw it become final.
+    pub(super) fn finalized(&mut self, block: &ExecutedBlock, live: Option<u64>) {
+        self.tip = block.header.time;
+        let changed: &[(_, Status)] = &block.changed;
+        let changing = block.batches.iter().filter(|_| !changed.is_empty());
+        let issuers = changing.filter(|(_, batch)| super::cost::changes_in(batch) > 0);
+        let issuers: std::collections::BTreeSet<&IssuerId> =
+            issuers.filter_map(|(_, batch)| super::contents::issuer_of(batch)).collect();
+        self.schedule.finalized(block.header.time, changed, issuers);
+        if let Some(tick) = live {
+            let steps: u64 = block.batches.iter().map(|(_, batch)| super::cost::cost_of(batch)).sum();
+            if steps > 0 {
+                self.rate.note(steps, tick, self.schedule.has_ready());
+            }
+        }
+        if !self.schedule.has_ready() {
+            self.rate.idle();
+        }
+    }
+
+    /// The state that the store holds is of this time.
+    pub(super) const fn begin_at(&mut self, tip: TimeMs) {
+        self.tip = tip;
+    }
+
+    /// What was found hopeless since this was asked last.
+    pub(super) fn take_hopeless(&mut self) -> Vec<(BatchId, RefusedReason)> {
+        let ids = self.schedule.take_hopeless().into_iter();
+        ids.filter_map(|(number, reason)| Some((self.entries.get(&number)?.id, reason))).collect()
+    }
+
+    /// An authority holds a batch.
+    pub(super) fn note_holder(&mut self, id: &BatchId, authority: u32) {
+        if authority < u64::BITS && self.sequences.contains_key(id) {
+            *self.held_by.entry(*id).or_default() |= 1 << authority;
+        }
+    }
+
+    /// Why a batch waits; `None` where it does not, or is not here.
+    pub(super) fn wait_of(&self, id: &BatchId) -> Option<Wait> {
+        self.schedule.wait_of(self.sequence(id)?).cloned()
+    }
+
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.schedule.waiting()
+    }
+
+    /// At most `limit` batches from number `cursor` on, for people, and where to go on: at 0 after the last one.
+    pub(super) fn list(&self, cursor: u64, limit: usize) -> (Vec<WaitingBatch>, u64) {
+        let mut rest = self.entries.range(cursor..);
+        let told = |(number, e): (&u64, &Entry)| WaitingBatch {
             id: e.id,
+            issuer: e.issuer.clone(),
             bytes: e.bytes,
             records: e.records,
             created_at: e.created_at,
-            changes_status: e.changes_status,
+            wait: self.schedule.wait_of(*number).cloned(),
         };
-        self.entries.values().map(pending).collect()
+        let list = rest.by_ref().take(limit).map(told).collect();
+        (list, rest.next().map_or(0, |(number, _)| *number))
     }
 
-    /// At most `limit` entries from number `cursor` on, and where to go on: at 0 after the last one.
-    pub(super) fn ids(&self, cursor: u64, limit: usize) -> (Vec<BatchId>, u64) {
-        let mut rest = self.entries.range(cursor..);
-        let ids = rest.by_ref().take(limit).map(|(_, entry)| entry.id).collect();
-        (ids, rest.next().map_or(0, |(sequence, _)| *sequence))
+    /// The newest batches beyond the bounds, where they were lowered: those of the issuers that hold most first.
+    pub(super) fn beyond(&self) -> Vec<BatchId> {
+        let (mut total, mut held) = (self.total, self.issuers.clone());
+        let mut beyond = Vec::new();
+        for entry in self.entries.values().rev() {
+            let Some(own) = held.get_mut(&entry.issuer) else { continue };
+            let is_over = own.bytes > self.limits.bytes_per_issuer_max
+                || own.batches > self.limits.batches_per_issuer_max
+                || total.bytes > self.limits.bytes_max;
+            if is_over {
+                beyond.push(entry.id);
+                for size in [own, &mut total] {
+                    size.batches -= 1;
+                    size.bytes -= entry.bytes;
+                }
+            }
+        }
+        beyond
     }
+
+    /// At most `limit` offers from number `cursor` on of what others may have use for, and where to go on: at 0 after the
+    /// last one.
+    pub(super) fn offers(&self, cursor: u64, limit: usize) -> (Vec<Offer>, u64) {
+        let mut rest = self.entries.range(cursor..).filter(|(number, _)| self.schedule.is_of_use(**number));
+        let offers = rest.by_ref().take(limit).map(|(_, entry)| offer(entry)).collect();
+        (offers, rest.next().map_or(0, |(sequence, _)| *sequence))
+    }
+}
+
+fn offer(entry: &Entry) -> Offer {
+    Offer { id: entry.id, issuer: entry.issuer.clone(), bytes: entry.bytes }
 }
 
 #[cfg(test)]
@@ -193,14 +414,14 @@ mod tests {
 
     fn entry(number: u8, issuer: &str, bytes: usize) -> Entry {
         let (id, issuer) = (BatchId(Hash([number; 32])), IssuerId::new(issuer).unwrap());
-        Entry { id, issuer, bytes, records: 10, created_at: TimeMs(1), changes_status: false }
+        Entry { id, issuer, bytes, records: 10, cost: 42, created_at: TimeMs(1), changes_status: false }
     }
 
     #[test]
     fn the_pool_is_bounded_in_bytes_and_per_issuer() {
         let mut index = PoolIndex::new(LIMITS);
         assert_eq!(index.check_room(&entry(1, "a", 71), &[]), Err(PoolFull::Issuer));
-        index.insert(0, entry(1, "a", 40));
+        index.insert(0, entry(1, "a", 40), None);
         assert_eq!(index.check_room(&entry(2, "a", 31), &[]), Err(PoolFull::Issuer));
         assert_eq!(index.check_room(&entry(2, "a", 30), &[]), Ok(()));
         assert_eq!(index.check_room(&entry(2, "a", 20), &[entry(3, "a", 1)]), Err(PoolFull::Issuer));
@@ -212,12 +433,12 @@ mod tests {
     fn what_is_removed_makes_room_and_order_stays() {
         let mut index = PoolIndex::new(LIMITS);
         for number in 0..4 {
-            index.insert(u64::from(number), entry(number, "a", 10));
+            index.insert(u64::from(number), entry(number, "a", 10), None);
         }
-        assert_eq!(index.pending().len(), 4);
+        assert_eq!(index.list(0, 9).0.len(), 4);
         assert_eq!(index.remove(&entry(0, "a", 10).id), Some(0));
         assert_eq!(index.remove(&entry(0, "a", 10).id), None);
-        assert_eq!(index.pending()[0].id, entry(1, "a", 10).id, "oldest first");
+        assert_eq!(index.list(0, 9).0[0].id, entry(1, "a", 10).id, "oldest first");
         assert_eq!(index.size(), PoolSize { batches: 3, bytes: 30 });
         for number in 1..4 {
             index.remove(&entry(number, "a", 10).id);
@@ -229,24 +450,24 @@ mod tests {
     #[test]
     fn a_window_wanders_over_the_pool_and_begins_again() {
         let mut index = PoolIndex::new(PoolLimits { batches_per_issuer_max: 9, ..LIMITS });
-        let id = |number| entry(number, "a", 10).id;
-        assert_eq!(index.ids(0, 3), (vec![], 0));
-        (0..7).for_each(|number| index.insert(u64::from(number), entry(number, "a", 10)));
-        assert_eq!(index.ids(0, 3), (vec![id(0), id(1), id(2)], 3));
-        index.remove(&id(3));
-        index.remove(&id(1));
-        assert_eq!(index.ids(3, 3), (vec![id(4), id(5), id(6)], 0));
-        assert_eq!(index.ids(0, 3), (vec![id(0), id(2), id(4)], 5));
-        assert_eq!(index.ids(9, 3), (vec![], 0), "what it pointed at is gone");
+        let id = |number| offer(&entry(number, "a", 10));
+        assert_eq!(index.offers(0, 3), (vec![], 0));
+        (0..7).for_each(|number| index.insert(u64::from(number), entry(number, "a", 10), None));
+        assert_eq!(index.offers(0, 3), (vec![id(0), id(1), id(2)], 3));
+        index.remove(&id(3).id);
+        index.remove(&id(1).id);
+        assert_eq!(index.offers(3, 3), (vec![id(4), id(5), id(6)], 0));
+        assert_eq!(index.offers(0, 3), (vec![id(0), id(2), id(4)], 5));
+        assert_eq!(index.offers(9, 3), (vec![], 0), "what it pointed at is gone");
     }
 
     #[test]
     fn what_came_after_a_sync_is_not_durable() {
         let mut index = PoolIndex::new(LIMITS);
-        index.insert(0, entry(0, "a", 10));
+        index.insert(0, entry(0, "a", 10), None);
         assert!(index.is_unsynced(&entry(0, "a", 10).id));
         index.synced();
-        index.insert(1, entry(1, "a", 10));
+        index.insert(1, entry(1, "a", 10), None);
         assert!(!index.is_unsynced(&entry(0, "a", 10).id) && index.is_unsynced(&entry(1, "a", 10).id));
         assert!(!index.is_unsynced(&entry(2, "a", 10).id), "it is not here");
     }

@@ -18,7 +18,7 @@ pub struct TableSpec {
 
 /// Tables that a sound store of an earlier release may lack: they are made when it is opened. Any other table that is
 /// not there was lost.
-pub const ADDED_LATER: &[&str] = &[];
+pub const ADDED_LATER: &[&str] = &[Dropped::NAME];
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $table:ident($name:literal, $values:ident): $key:ty => $value:ty;)*) => {
@@ -60,6 +60,8 @@ tables! {
     Outcomes("outcomes", Small): Hash => Outcome;
     /// Accepted batches that are not decided yet, in the order of acceptance.
     Pool("pool", Small): u64 => PoolEntry;
+    /// Batches that the operator dropped, and when: others may still hold them, so nothing is decided about them.
+    Dropped("dropped", Small): Hash => TimeMs;
     /// Which public records hold a commitment: for each commitment its records, first one first.
     PublicCommitments("public_commitments", Small): (Hash, LeafIndex) => ();
     /// Merkle tiles of the log by level and index: up to 256 concatenated hashes, as in C2SP tlog-tiles.

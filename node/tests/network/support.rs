@@ -201,7 +201,7 @@ pub fn observer(seed: u8, address: Option<PeerAddress>) -> PeerConfig {
 
 /// An urgent message, each number another.
 pub fn urgent(number: u64) -> Message {
-    Message::AskRange(Height(number))
+    Message::AskBlock(Hash::of(&[&number.to_be_bytes()]))
 }
 
 /// A bulk message of this many bytes and a few.

@@ -173,6 +173,8 @@ impl Announce for Counter {
     fn pooled(&self, _: &Arc<Batch>, _: Origin) {
         *self.0.lock().unwrap() += 1;
     }
+
+    fn looked(&self) {}
 }
 
 /// A running ledger over a store that can crash.

@@ -9,7 +9,7 @@ use markstein_fuzz::{
     batches::{Paper, Planned, Renewal, plan_changes},
     driver::encode_fact,
     entry::{Entry, Signer},
-    messages::{CosignatureLines, Heartbeat, Message, Range},
+    messages::{CosignatureLines, Heartbeat, Message, Offer, Range},
     receipts::GOOD,
     release::Release,
     scan::Document,
@@ -208,6 +208,7 @@ impl Said {
         let receipt = &GOOD[0].receipt.checkpoint;
         let lines = receipt.lines().filter(|line| line.starts_with('\u{2014}')).take(1).collect();
         let batch = batch(genesis).bytes().to_vec();
+        let offer = Offer { id, issuer: issuer(), bytes: batch.len() };
         vec![
             Message::Vote(self.votes[0].clone()),
             Message::Certificate(notarization),
@@ -226,13 +227,15 @@ impl Said {
             Message::Memory { finalization: Some(finalization), votes: self.votes.to_vec() },
             Message::AskBlock(self.header.block_id()),
             Message::Block(Box::new(body)),
-            Message::AskBatches(vec![(id, Some(head)), (BatchId(head), None)]),
+            Message::AskBatches(vec![(id, head), (BatchId(head), head)]),
             Message::Batch(batch.clone()),
             Message::AskRange(Height(7)),
             Message::Range(Box::new(range)),
             Message::AskBodies { first: Height(1), count: 2 },
             Message::BlockBatches { height: Height(1), batches: vec![batch] },
-            Message::Pooled(vec![id]),
+            Message::Pooled(vec![offer]),
+            Message::AskPooled(vec![id]),
+            Message::PoolBatch(batch.clone()),
         ]
     }
 }

@@ -253,6 +253,18 @@ impl Cluster {
         if self.survives(node, result, sent) {
             self.look(node);
             self.plan(node);
+            self.look_into_pool(node);
+        }
+    }
+
+    /// What the pool's thread does between submissions.
+    fn look_into_pool(&mut self, node: usize) {
+        let Some(live) = self.nodes[node].live.as_ref() else { return };
+        live.set_clock(self.now);
+        match live.look_into_pool() {
+            Ok(true) => self.drive(node, DriverEvent::Pooled),
+            Ok(false) => {}
+            Err(failure) => drop(self.survives(node, Err(DriverError::Pool(failure)), 0)),
         }
     }
 
@@ -363,7 +375,8 @@ impl Cluster {
             Ok(message) => self.overheard(to, message),
             Err(error) => return self.accuse(to, from, &Misbehaviour::new("undecodable", error)),
         };
-        let answers = match answer(&live.db, &live.pool, &message) {
+        let now = live.set_clock(self.now).clock;
+        let answers = match answer(&live.db, &live.pool, peer, now, &message) {
             Ok(answers) => answers,
             Err(error) => {
                 self.survives(to, Err(DriverError::Storage(error)), 0);
@@ -378,7 +391,7 @@ impl Cluster {
             Err(what) => self.accuse(to, from, &what),
             Ok(checked) => {
                 let batch = match &checked {
-                    Checked::Batch(batch) => Some(Arc::clone(batch)),
+                    Checked::PoolBatch(batch) => Some(Arc::clone(batch)),
                     _ => None,
                 };
                 self.drive(to, DriverEvent::From(peer, checked));

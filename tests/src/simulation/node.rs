@@ -4,7 +4,7 @@ use std::{
     mem,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -18,7 +18,7 @@ use markstein_node::{
     metrics::Metrics,
     network_view::NetworkView,
     peer::{Misbehaviour, Peer},
-    pool::{self, Admission, Announce, Origin, Pool},
+    pool::{self, Admission, Announce, Origin, Pool, PoolFailure},
     shutdown::StopSignal,
     storage::Db,
     verified::Verified,
@@ -147,11 +147,15 @@ impl Outbox for Voice {
 }
 
 #[derive(Debug, Default)]
-struct Herald(Mutex<News>);
+struct Herald(Mutex<News>, AtomicBool);
 
 impl Announce for Herald {
     fn pooled(&self, batch: &Arc<Batch>, origin: Origin) {
         self.0.lock().unwrap().push((Arc::clone(batch), origin));
+    }
+
+    fn looked(&self) {
+        self.1.store(true, Ordering::Relaxed);
     }
 }
 
@@ -277,6 +281,14 @@ impl Live {
 
     pub fn take_said(&self) -> Vec<Said> {
         mem::take(&mut self.mouth.0.lock().unwrap())
+    }
+
+    /// Does the looks that the pool's thread has to do; true where the driver is to be told.
+    pub fn look_into_pool(&self) -> Result<bool, PoolFailure> {
+        while self.admission.has_queued() {
+            self.admission.look()?;
+        }
+        Ok(self.herald.1.swap(false, Ordering::Relaxed))
     }
 
     pub fn take_news(&self) -> News {

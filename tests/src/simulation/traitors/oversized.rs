@@ -2,10 +2,10 @@
 
 use markstein_node::messages::{
     ASKED_BATCHES_MAX, ASKED_BODIES_MAX, CosignatureLines, LINES_MAX, MEMORY_VOTES_MAX, MESSAGE_MAX, Message,
-    POOLED_MAX, RANGE_HEADERS_MAX, Range,
+    Offer, POOLED_MAX, RANGE_HEADERS_MAX, Range,
 };
 use markstein_proto::{
-    BATCH_MAX, BatchId, EpochId, Hash, Header, Height, LeafIndex, LogSize, TimeMs, View,
+    BATCH_MAX, BatchId, EpochId, Hash, Header, Height, IssuerId, LeafIndex, LogSize, TimeMs, View,
     consensus::{Ballot, Certificate},
 };
 
@@ -25,12 +25,13 @@ impl Traitor for Oversized {
     fn beside(&mut self, lie: &mut Lie<'_>) -> Vec<Vec<u8>> {
         let vote = lie.vote(lie.view + 1, Ballot::Nullify);
         let id = BatchId(Hash([7; 32]));
-        let message = match lie.random.below(8) {
+        let message = match lie.random.below(9) {
             0 => Message::Memory { finalization: None, votes: vec![vote; MEMORY_VOTES_MAX + 1] },
-            1 => Message::Pooled(vec![id; POOLED_MAX + 1]),
-            2 => Message::AskBatches(vec![(id, None); ASKED_BATCHES_MAX + 1]),
+            1 => Message::Pooled(vec![offer(id); POOLED_MAX + 1]),
+            2 => Message::AskBatches(vec![(id, id.0); ASKED_BATCHES_MAX + 1]),
             3 => Message::AskBodies { first: Height(1), count: ASKED_BODIES_MAX + 1 },
             4 => Message::AskBodies { first: Height(u64::MAX), count: u32::MAX },
+            8 => Message::PoolBatch(vec![0; BATCH_MAX + 1]),
             5 => Message::Batch(vec![0; BATCH_MAX + 1]),
             6 => {
                 let lines = "x".repeat(LINES_MAX + 1);
@@ -50,6 +51,10 @@ impl Traitor for Oversized {
         }
         frames
     }
+}
+
+fn offer(id: BatchId) -> Offer {
+    Offer { id, issuer: IssuerId::new("a.example").unwrap(), bytes: 1 }
 }
 
 fn header() -> Header {

@@ -38,7 +38,7 @@ impl Traitor for Withholder {
 
     fn say(&mut self, lie: &mut Lie<'_>, to: usize, message: &Message) -> Vec<Vec<u8>> {
         let is_given = match message {
-            Message::Batch(bytes) => self.gives(lie, to, bytes),
+            Message::Batch(bytes) | Message::PoolBatch(bytes) => self.gives(lie, to, bytes),
             _ => true,
         };
         if is_given { vec![message.encode()] } else { Vec::new() }

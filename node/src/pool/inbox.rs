@@ -1,0 +1,144 @@
+//! Batches that wait to be checked by the pool's thread: issuers have their turns, so that what one sends, however dear,
+//! holds up another's by a turn.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use markstein_proto::IssuerId;
+
+use super::{
+    actor::Request,
+    contents::issuer_of,
+    cost::{LOOK_COST, TURN_COST, cost_of},
+};
+
+/// Batches of one issuer that wait to be checked.
+pub const INBOX_MAX: usize = 256;
+/// Their steps.
+pub const INBOX_COST_MAX: u64 = 64 * LOOK_COST;
+/// Batches checked together, with one sync.
+const GROUP: usize = 256;
+
+#[derive(Debug, Default)]
+struct Line {
+    requests: VecDeque<(u64, Request)>,
+    cost: u64,
+}
+
+/// What waits, by issuer; what nobody may write stands in a line of its own.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    lines: BTreeMap<Option<IssuerId>, Line>,
+    served: Option<Option<IssuerId>>,
+}
+
+impl Inbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Takes a request in, or gives it back where its issuer has too many here.
+    pub(super) fn push(&mut self, request: Request) -> Result<(), Request> {
+        let (issuer, cost) = (issuer_of(&request.batch).cloned(), cost_of(&request.batch));
+        let line = self.lines.entry(issuer).or_default();
+        let is_full = line.requests.len() >= INBOX_MAX || line.cost + cost > INBOX_COST_MAX;
+        if is_full && !line.requests.is_empty() {
+            return Err(request);
+        }
+        line.cost += cost;
+        line.requests.push_back((cost, request));
+        Ok(())
+    }
+
+    /// The next ones: a turn of each issuer after the other, until it is enough for one go.
+    pub(super) fn take(&mut self) -> Vec<Request> {
+        let (mut group, mut spent) = (Vec::new(), 0);
+        while group.len() < GROUP && spent < LOOK_COST {
+            let Some(issuer) = self.next() else { break };
+            let Some(line) = self.lines.get_mut(&issuer) else { break };
+            let mut turn = 0;
+            while group.len() < GROUP
+                && turn < TURN_COST
+                && let Some((cost, request)) = line.requests.pop_front()
+            {
+                turn += cost;
+                line.cost -= cost;
+                group.push(request);
+            }
+            spent += turn;
+            if line.requests.is_empty() {
+                self.lines.remove(&issuer);
+            }
+            self.served = Some(issuer);
+        }
+        group
+    }
+
+    fn next(&self) -> Option<Option<IssuerId>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let later =
+            self.served.as_ref().and_then(|last| self.lines.range((Excluded(last), Unbounded)).next());
+        later.or_else(|| self.lines.iter().next()).map(|(issuer, _)| issuer.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use markstein_proto::{
+        Batch, Hash, LeafIndex, LedgerId, Reason, Record, SecretKey, StatusChange, TimeMs, status::Status,
+    };
+    use tokio::sync::oneshot;
+
+    use super::{super::admission::Origin, *};
+
+    fn request(issuer: &str, records: u64, number: u64) -> Request {
+        let change =
+            |n| StatusChange::new(LeafIndex(n), Status::Valid, Status::Suspended, Reason::UnderReview);
+        let records: Vec<Record> = (0..records).map(|n| Record::StatusChange(change(n).unwrap())).collect();
+        let (key, issuer) = (SecretKey::from_seed(&[1; 32]), IssuerId::new(issuer).unwrap());
+        let batch = Batch::sign(LedgerId(Hash([0; 32])), &issuer, &key, TimeMs(number), &records).unwrap();
+        let (reply, _) = oneshot::channel();
+        Request { batch: Arc::new(batch), origin: Origin::Submitted, reply, place: None }
+    }
+
+    fn issuers(group: &[Request]) -> Vec<&str> {
+        group.iter().map(|request| issuer_of(&request.batch).unwrap().as_str()).collect()
+    }
+
+    #[test]
+    fn an_issuer_with_many_dear_batches_holds_up_another_by_one_turn() {
+        let mut inbox = Inbox::default();
+        (0..50).for_each(|number| inbox.push(request("a", 5_000, number)).unwrap());
+        inbox.push(request("b", 1, 0)).unwrap();
+        inbox.push(request("c", 1, 0)).unwrap();
+        let group = inbox.take();
+        assert_eq!(issuers(&group)[..3], ["a", "b", "c"]);
+        assert!(group.len() < 6, "the rest comes later: {}", group.len());
+        let rest = std::iter::from_fn(|| Some(inbox.take()).filter(|group| !group.is_empty())).flatten();
+        assert_eq!(group.len() + rest.count(), 52);
+        assert!(inbox.is_empty());
+    }
+
+    #[test]
+    fn an_issuer_has_so_many_here_and_no_more() {
+        let mut inbox = Inbox::default();
+        (0..INBOX_MAX as u64).for_each(|number| inbox.push(request("a", 1, number)).unwrap());
+        assert!(inbox.push(request("a", 1, 9_999)).is_err());
+        inbox.push(request("b", 1, 0)).unwrap();
+    }
+
+    #[test]
+    fn whose_turn_it_was_goes_to_the_end() {
+        let mut inbox = Inbox::default();
+        for number in 0..3 {
+            inbox.push(request("a", 9_000, number)).unwrap();
+            inbox.push(request("b", 9_000, number)).unwrap();
+        }
+        let order: Vec<String> = std::iter::from_fn(|| Some(inbox.take()).filter(|group| !group.is_empty()))
+            .flat_map(|group| issuers(&group).into_iter().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        assert_eq!(order, ["a", "b", "a", "b", "a", "b"]);
+    }
+}

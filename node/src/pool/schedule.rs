@@ -1,0 +1,410 @@
+//! Which pooled batches may go into a block now, which are to be looked at, and which wait for what: a plain structure.
+//!
+//! A batch that changes no status is *ready* from the start. One that changes a status is looked at on final state
+//! first, and again whenever its issuer's statuses changed; a few of an issuer are ready at a time, so that a change
+//! costs a few looks, whatever its pool holds. What is refused for now *waits* for what would let it in, and costs nothing
+//! until that comes about. Looks are the pool's thread's (see [`super::look`]); whoever builds a block takes what is ready.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use markstein_proto::{IssuerId, LeafIndex, TimeMs, status::Status};
+
+use super::cost::{BLOCK_COST_MAX, TURN_COST};
+use crate::{ledger::BatchRefusal, refusal::RefusedReason};
+
+/// Batches of one issuer that change statuses and are ready at a time.
+const READY_CHANGES_MAX: usize = 8;
+
+/// What a batch waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The status of a record is to be another.
+    Status {
+        /// Of which record.
+        target: LeafIndex,
+        /// What it is to be.
+        wants: Status,
+    },
+    /// A block on which it could not stand is to become final, or to be given up.
+    Block,
+    /// Time is to pass.
+    Time,
+}
+
+/// Why a batch waits, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// For what.
+    pub cause: Cause,
+    /// Why it was refused when it was looked at last.
+    pub why: BatchRefusal,
+    /// A final block later than this decides it.
+    pub decided_after: TimeMs,
+}
+
+/// What a look at a batch on final state found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It may stand in the next block.
+    Ready,
+    /// It may not now.
+    Waits(Wait),
+    /// It never will.
+    Hopeless(RefusedReason),
+}
+
+/// Where a batch is.
+#[derive(Clone, Debug)]
+enum Place {
+    Ready,
+    Queued,
+    Waiting(Wait),
+    Hopeless,
+}
+
+/// What is kept of a batch here.
+#[derive(Clone, Debug)]
+struct Item {
+    issuer: IssuerId,
+    cost: u64,
+    changes: bool,
+    place: Place,
+}
+
+/// The batches of one issuer, by their numbers.
+#[derive(Debug, Default)]
+struct Queue {
+    /// Ready, and change no status.
+    plain: BTreeSet<u64>,
+    /// Ready, and change statuses.
+    changing: BTreeSet<u64>,
+    /// To be looked at.
+    queued: BTreeSet<u64>,
+    /// Steps of all these.
+    backlog: u64,
+    /// Batches that wait.
+    waiting: usize,
+}
+
+/// All batches of the pool.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    items: BTreeMap<u64, Item>,
+    queues: BTreeMap<IssuerId, Queue>,
+    /// Waiting batches by the record whose status they wait for.
+    by_target: BTreeMap<LeafIndex, BTreeSet<u64>>,
+    /// Waiting batches by the time after which they are decided.
+    by_time: BTreeSet<(TimeMs, u64)>,
+    /// Waiting batches that wait for a block.
+    by_block: BTreeSet<u64>,
+    hopeless: Vec<(u64, RefusedReason)>,
+    /// How often the statuses of an issuer's records changed since the start.
+    changes: BTreeMap<IssuerId, u64>,
+    backlog: u64,
+    ready: usize,
+    queued: usize,
+    /// The issuer whose turn it was last, at looks and at blocks.
+    looked: Option<IssuerId>,
+    served: Option<IssuerId>,
+}
+
+impl Schedule {
+    /// A batch came. One that was just looked at on final state, when its issuer's statuses had changed `seen` times, is
+    /// not looked at again where nothing changed since.
+    pub(super) fn insert(
+        &mut self,
+        number: u64,
+        issuer: IssuerId,
+        cost: u64,
+        changes: bool,
+        seen: Option<u64>,
+    ) {
+        let fresh = seen == Some(self.changes_of(&issuer)) && self.has_room(&issuer);
+        let place = if !changes || fresh { Place::Ready } else { Place::Queued };
+        self.items.insert(number, Item { issuer, cost, changes, place: Place::Hopeless });
+        self.put(number, place);
+    }
+
+    /// A batch goes.
+    pub(super) fn remove(&mut self, number: u64) {
+        self.lift(number);
+        let Some(item) = self.items.remove(&number) else { return };
+        self.hopeless.retain(|(at, _)| *at != number);
+        if self.queues.get(&item.issuer).is_some_and(Queue::is_empty) {
+            self.queues.remove(&item.issuer);
+        }
+    }
+
+    /// How often the statuses of an issuer's records changed since the start.
+    pub(super) fn changes_of(&self, issuer: &IssuerId) -> u64 {
+        self.changes.get(issuer).copied().unwrap_or(0)
+    }
+
+    /// Steps of what is ready or to be looked at: all of it, and an issuer's.
+    pub(super) fn backlog(&self, issuer: &IssuerId) -> (u64, u64) {
+        (self.backlog, self.queues.get(issuer).map_or(0, |queue| queue.backlog))
+    }
+
+    /// Issuers that have something ready or to be looked at, `issuer` among them.
+    pub(super) fn active_with(&self, issuer: &IssuerId) -> u64 {
+        let others = self.queues.iter().filter(|(id, queue)| *id != issuer && queue.backlog > 0);
+        1 + others.count() as u64
+    }
+
+    /// Whether anything may go into a block.
+    pub(super) const fn has_ready(&self) -> bool {
+        self.ready > 0
+    }
+
+    /// Whether anything is to be looked at, as far as the windows of its issuers have room.
+    pub(super) fn has_queued(&self) -> bool {
+        self.queued > 0 && self.queues.iter().any(|(issuer, queue)| queue.looks() && self.has_room(issuer))
+    }
+
+    /// Whether a batch may be told of to others: those that wait are of no use to them.
+    pub(super) fn is_of_use(&self, number: u64) -> bool {
+        self.items.get(&number).is_some_and(|item| matches!(item.place, Place::Ready | Place::Queued))
+    }
+
+    /// Why a batch waits.
+    pub(super) fn wait_of(&self, number: u64) -> Option<&Wait> {
+        match &self.items.get(&number)?.place {
+            Place::Waiting(wait) => Some(wait),
+            _ => None,
+        }
+    }
+
+    /// Batches that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.by_time.len()
+    }
+
+    /// Whether a waiting batch would be decided by a final block of time `now`, while the newest one is of time `tip`.
+    pub(super) fn is_due(&self, tip: TimeMs, now: TimeMs) -> bool {
+        let after_tip = self.by_time.range((tip, 0)..).next();
+        after_tip.is_some_and(|(time, _)| *time < now)
+    }
+
+    /// The next batch to look at: issuers have their turns.
+    pub(super) fn next_queued(&mut self) -> Option<u64> {
+        let has = |(issuer, queue): (&IssuerId, &Queue)| {
+            let first = queue.queued.first().copied().filter(|_| self.has_room(issuer))?;
+            Some((issuer.clone(), first))
+        };
+        let (issuer, number) = after(&self.queues, self.looked.as_ref()).find_map(has)?;
+        self.looked = Some(issuer);
+        Some(number)
+    }
+
+    /// What a look found that began when the issuer's statuses had changed `seen` times. Where they changed since, the
+    /// batch is to be looked at again.
+    pub(super) fn place(&mut self, number: u64, seen: u64, found: Found) {
+        let Some(item) = self.items.get(&number) else { return };
+        if !matches!(item.place, Place::Queued) || self.changes_of(&item.issuer) != seen {
+            return;
+        }
+        match found {
+            Found::Ready => self.put(number, Place::Ready),
+            Found::Waits(wait) => self.put(number, Place::Waiting(wait)),
+            Found::Hopeless(reason) => {
+                self.put(number, Place::Hopeless);
+                self.hopeless.push((number, reason));
+            }
+        }
+    }
+
+    /// A ready batch could not stand in a block that was built: it waits until that is settled, and is looked at then.
+    pub(super) fn set_aside(&mut self, number: u64, why: BatchRefusal, decided_after: TimeMs) {
+        if self.items.get(&number).is_some_and(|item| matches!(item.place, Place::Ready)) {
+            self.put(number, Place::Waiting(Wait { cause: Cause::Block, why, decided_after }));
+        }
+    }
+
+    /// What waits for a block to be settled is to be looked at.
+    pub(super) fn settle(&mut self) {
+        std::mem::take(&mut self.by_block).into_iter().for_each(|number| self.put(number, Place::Queued));
+    }
+
+    /// A block of time `time` became final, which changed these statuses, ascending, of these issuers' records.
+    pub(super) fn finalized<'a>(
+        &mut self,
+        time: TimeMs,
+        changed: &[(LeafIndex, Status)],
+        issuers: impl IntoIterator<Item = &'a IssuerId>,
+    ) {
+        for issuer in issuers {
+            *self.changes.entry(issuer.clone()).or_default() += 1;
+            let ready = self.queues.get(issuer).map(|queue| queue.changing.clone()).unwrap_or_default();
+            ready.into_iter().for_each(|number| self.put(number, Place::Queued));
+        }
+        for number in self.woken_by(changed) {
+            self.put(number, Place::Queued);
+        }
+        let due: Vec<u64> = self.by_time.range(..(time, 0)).map(|(_, number)| *number).collect();
+        due.into_iter().for_each(|number| self.put(number, Place::Queued));
+        self.settle();
+    }
+
+    fn woken_by(&self, changed: &[(LeafIndex, Status)]) -> Vec<u64> {
+        let mut woken = Vec::new();
+        let mut wake = |target: &LeafIndex, status: Status, waiting: &BTreeSet<u64>| {
+            let is_meant = |number: &&u64| {
+                let cause = self.wait_of(**number).map(|wait| wait.cause);
+                matches!(cause, Some(Cause::Status { wants, .. }) if wants == status)
+            };
+            debug_assert!(!waiting.is_empty(), "nobody waits for {target:?}");
+            woken.extend(waiting.iter().filter(is_meant).copied());
+        };
+        if changed.len() < self.by_target.len() {
+            for (target, status) in changed {
+                if let Some(waiting) = self.by_target.get(target) {
+                    wake(target, *status, waiting);
+                }
+            }
+        } else {
+            for (target, waiting) in &self.by_target {
+                if let Ok(at) = changed.binary_search_by_key(target, |(target, _)| *target) {
+                    wake(target, changed[at].1, waiting);
+                }
+            }
+        }
+        woken
+    }
+
+    /// What was found hopeless, once.
+    pub(super) fn take_hopeless(&mut self) -> Vec<(u64, RefusedReason)> {
+        std::mem::take(&mut self.hopeless)
+    }
+
+    /// What may go into a block, in the order in which it should: issuers take turns of [`TURN_COST`] steps each, and
+    /// another is the first each time. About twice as much as fits, for some of it may not stand in this block; what is in
+    /// a block already is passed over.
+    pub(super) fn for_block(&mut self, is_in: impl Fn(u64) -> bool) -> Vec<u64> {
+        let mut rest: Vec<_> = after(&self.queues, self.served.as_ref())
+            .map(|(issuer, queue)| (issuer, queue.in_order().filter(|number| !is_in(*number)).peekable()))
+            .collect();
+        let first =
+            rest.iter_mut().find_map(|(issuer, queue)| queue.peek().is_some().then(|| (*issuer).clone()));
+        let (mut taken, mut total) = (Vec::new(), 0);
+        while total < 2 * BLOCK_COST_MAX && !rest.is_empty() {
+            rest.retain_mut(|(_, queue)| {
+                let mut turn = 0;
+                while turn < TURN_COST
+                    && let Some(number) = queue.next()
+                {
+                    turn += self.items[&number].cost;
+                    taken.push(number);
+                }
+                total += turn;
+                queue.peek().is_some()
+            });
+        }
+        drop(rest);
+        self.served = first.or_else(|| self.served.take());
+        taken
+    }
+
+    fn has_room(&self, issuer: &IssuerId) -> bool {
+        self.queues.get(issuer).is_none_or(|queue| queue.changing.len() < READY_CHANGES_MAX)
+    }
+
+    fn put(&mut self, number: u64, place: Place) {
+        self.lift(number);
+        let Some(item) = self.items.get_mut(&number) else { return };
+        let queue = self.queues.entry(item.issuer.clone()).or_default();
+        match &place {
+            Place::Ready | Place::Queued => {
+                queue.backlog += item.cost;
+                self.backlog += item.cost;
+                let (count, set) = match (&place, item.changes) {
+                    (Place::Queued, _) => (&mut self.queued, &mut queue.queued),
+                    (_, false) => (&mut self.ready, &mut queue.plain),
+                    (_, true) => (&mut self.ready, &mut queue.changing),
+                };
+                *count += 1;
+                set.insert(number);
+            }
+            Place::Waiting(wait) => {
+                queue.waiting += 1;
+                self.by_time.insert((wait.decided_after, number));
+                match wait.cause {
+                    Cause::Status { target, .. } => {
+                        self.by_target.entry(target).or_default().insert(number);
+                    }
+                    Cause::Block => {
+                        self.by_block.insert(number);
+                    }
+                    Cause::Time => {}
+                }
+            }
+            Place::Hopeless => {}
+        }
+        item.place = place;
+    }
+
+    /// Takes a batch out of where it is.
+    fn lift(&mut self, number: u64) {
+        let Some(item) = self.items.get_mut(&number) else { return };
+        let Some(queue) = self.queues.get_mut(&item.issuer) else { return };
+        match std::mem::replace(&mut item.place, Place::Hopeless) {
+            Place::Hopeless => {}
+            Place::Waiting(wait) => {
+                queue.waiting -= 1;
+                self.by_time.remove(&(wait.decided_after, number));
+                self.by_block.remove(&number);
+                if let Cause::Status { target, .. } = wait.cause
+                    && let Some(waiting) = self.by_target.get_mut(&target)
+                {
+                    waiting.remove(&number);
+                    if waiting.is_empty() {
+                        self.by_target.remove(&target);
+                    }
+                }
+            }
+            place @ (Place::Ready | Place::Queued) => {
+                queue.backlog -= item.cost;
+                self.backlog -= item.cost;
+                let (count, set) = match (place, item.changes) {
+                    (Place::Queued, _) => (&mut self.queued, &mut queue.queued),
+                    (_, false) => (&mut self.ready, &mut queue.plain),
+                    (_, true) => (&mut self.ready, &mut queue.changing),
+                };
+                *count -= 1;
+                set.remove(&number);
+            }
+        }
+    }
+}
+
+impl Queue {
+    fn looks(&self) -> bool {
+        !self.queued.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.backlog == 0 && self.waiting == 0
+    }
+
+    /// What is ready, oldest first.
+    fn in_order(&self) -> impl Iterator<Item = u64> + '_ {
+        let (mut plain, mut changing) = (self.plain.iter().peekable(), self.changing.iter().peekable());
+        std::iter::from_fn(move || match (plain.peek(), changing.peek()) {
+            (Some(a), Some(b)) if a < b => plain.next().copied(),
+            (_, Some(_)) => changing.next().copied(),
+            (_, None) => plain.next().copied(),
+        })
+    }
+}
+
+/// All issuers once, beginning after one.
+fn after<'a>(
+    queues: &'a BTreeMap<IssuerId, Queue>,
+    last: Option<&IssuerId>,
+) -> impl Iterator<Item = (&'a IssuerId, &'a Queue)> + use<'a> {
+    use std::ops::Bound::{Excluded, Unbounded};
+    let (later, earlier) = match last {
+        Some(last) => (queues.range((Excluded(last), Unbounded)), Some(queues.range(..=last))),
+        None => (queues.range::<IssuerId, _>(..), None),
+    };
+    later.chain(earlier.into_iter().flatten())
+}
