@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(["markstein/v1/services.proto"], ["../proto/schema"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("services.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().build_client(false).out_dir(&out).compile_fds(descriptors)?;
+    tonic_prost_build::configure().build_client(true).out_dir(&out).compile_fds(descriptors)?;
     let messages = protox::compile(["markstein/network/v1/network.proto"], ["../proto/schema"])?;
     prost_build::Config::new().out_dir(out).compile_fds(messages)?;
     Ok(())

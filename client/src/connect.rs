@@ -221,6 +221,7 @@ impl GrpcNode {
             Some(State::Refused(refused)) => {
                 Ok(Taken::Decided(Outcome::Refused { reason: refused.reason, message: refused.message }))
             }
+            Some(State::Dropped(dropped)) => Err(NodeError::new(&self.url, Failure::Away, dropped.message)),
             Some(State::Unknown(_)) | None => Err(self.faulty("did not say what became of the batch")),
         }
     }

@@ -155,6 +155,12 @@ impl Finality {
         }
     }
 
+    /// The store.
+    #[must_use]
+    pub const fn db(&self) -> &Db {
+        &self.db
+    }
+
     /// Completes when the node stops.
     pub fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
         self.stop.stopped()

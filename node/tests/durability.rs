@@ -114,8 +114,7 @@ async fn what_outwaits_its_24_hours_is_refused_for_good() {
     ledger.clock.set(START + DAY + 1);
     assert!(ledger.cut(), "an empty block carries the time forward");
     assert!(ledger.pool.contains(&one.id()), "refused is decided on what is final only");
-    ledger.after(1_000, Event::Tick).unwrap();
-    assert!(!ledger.pool.contains(&one.id()));
+    ledger.until_empty();
     assert!(!ledger.cut());
     let outcome = ledger.db.get::<Outcomes>(&one.id().0).unwrap().unwrap();
     assert!(matches!(outcome, Outcome::Refused { reason: 1, .. }));
@@ -243,7 +242,7 @@ async fn a_batch_that_comes_after_its_24_hours_is_decided_and_not_only_turned_aw
     let late = batch(START, 0..1);
     assert_eq!(ledger.pool.submit(late.clone()).await.unwrap(), Submitted::Accepted);
     assert!(ledger.cut());
-    ledger.after(1_000, Event::Tick).unwrap();
+    ledger.until_empty();
     let outcome = ledger.db.get::<Outcomes>(&late.id().0).unwrap();
     assert!(matches!(outcome, Some(Outcome::Refused { reason: 1, .. })), "{outcome:?}");
     let signed_again = batch(START + 2 * DAY, 0..1);
@@ -264,8 +263,7 @@ async fn batches_that_are_refused_hold_up_nobody() {
     ledger.pool.submit(new.clone()).await.unwrap();
     assert!(ledger.cut());
     verify(&ledger, &new, 0, 90_000);
-    ledger.after(1_000, Event::Tick).unwrap();
-    assert_eq!(ledger.pool.size().batches, 0);
+    ledger.until_empty();
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
 //! Reads a log leaf by leaf and computes all that its headers say: the same rules as a node's, written a second time.
 
-use std::io;
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+};
 
 use markstein_proto::{
-    Author, BATCH_AGE_MAX_MS, BATCH_MAX, BatchHead, BatchId, Hash, Header, Height, IssuerId, Leaf, LeafIndex,
-    Record, TimeMs,
+    Author, BATCH_AGE_MAX_MS, BATCH_MAX, BatchHead, BatchId, CHANGE_SETTLED_MS, Hash, Header, Height,
+    IssuerId, Leaf, LeafIndex, Record, TimeMs,
     log::{Frontier, root_of},
     receipt::TrustRoot,
     status::StatusStep,
@@ -21,6 +24,9 @@ use super::{
 
 /// Batches that are kept until somebody was told of them; of more only the number is.
 pub const WRITTEN_MAX: usize = 10_000;
+
+/// Changes of statuses that are kept whatever their age.
+const CHANGES_MIN: usize = 65_536;
 
 /// Why the log was not read on.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +88,10 @@ pub struct Replay {
     /// The newest header.
     pub(super) tip: Option<Header>,
     pub(super) statuses: Statuses,
+    /// When the statuses changed lately were changed last, by the record. Of what was read before this run nothing is here.
+    changed: HashMap<LeafIndex, TimeMs>,
+    /// With so many, old ones are forgotten.
+    changes_max: usize,
     pub(super) seen: Seen,
     pub(super) places: Places,
     pub(super) counts: Counts,
@@ -133,6 +143,8 @@ impl Replay {
             frontier: Frontier::new(),
             tip: None,
             statuses: Statuses::default(),
+            changed: HashMap::new(),
+            changes_max: CHANGES_MIN,
             seen: Seen::default(),
             places,
             counts: Counts::default(),
@@ -321,8 +333,9 @@ impl Replay {
             if !self.seen.insert(&batch.id, batch.head.created_at) {
                 return Err(self.bad_batch(batch.at, batch.id, BatchBreach::Duplicate).into());
             }
-            self.change_statuses(batch, header.first_index)?;
+            self.change_statuses(batch, header.first_index, header.time)?;
         }
+        self.forget_changes(header.time);
         let computed = self.statuses.root();
         if header.status_root != computed {
             return Err(self.wrong(at, Breach::StatusRoot { found: header.status_root, computed }).into());
@@ -382,7 +395,14 @@ impl Replay {
         if found.is_empty() { Ok(()) } else { Err(found.swap_remove(0)) }
     }
 
-    fn change_statuses(&mut self, batch: &OpenBatch, first: LeafIndex) -> Result<(), ReplayError> {
+    fn change_statuses(
+        &mut self,
+        batch: &OpenBatch,
+        first: LeafIndex,
+        time: TimeMs,
+    ) -> Result<(), ReplayError> {
+        let settled = TimeMs(batch.head.created_at.0.saturating_add(CHANGE_SETTLED_MS));
+        let mut own = HashSet::new();
         for (at, step) in &batch.steps {
             let (at, target) = (*at, step.target());
             let anchored = if target < first { self.places.anchored_by(target)? } else { None };
@@ -395,9 +415,23 @@ impl Replay {
                         .map_err(|why| BatchBreach::Status { at, target, why }),
                 };
             let after = after.map_err(|why| self.bad_batch(at, batch.id, why))?;
+            let changed = self.changed.get(&target).filter(|_| !own.contains(&target));
+            if changed.is_some_and(|changed| *changed > settled) {
+                return Err(self.bad_batch(at, batch.id, BatchBreach::ChangedSince { at, target }).into());
+            }
+            own.insert(target);
             self.statuses.set(target.0, after);
         }
+        self.changed.extend(own.into_iter().map(|target| (target, time)));
         Ok(())
+    }
+
+    /// A batch is a day old at most, so older changes matter no more. Looked at once there are many.
+    fn forget_changes(&mut self, time: TimeMs) {
+        if self.changed.len() >= self.changes_max {
+            self.changed.retain(|_, changed| changed.0 + BATCH_AGE_MAX_MS >= time.0);
+            self.changes_max = CHANGES_MIN.max(2 * self.changed.len());
+        }
     }
 
     /// Remembers a good block.

@@ -120,6 +120,16 @@ pub enum BatchBreach {
     /// Already in the log.
     #[error("it stands in the log twice")]
     Duplicate,
+    /// A change that its author could not have wanted: another batch had changed the same status long after this one was made.
+    #[error(
+        "leaf {at} changes the status of leaf {target}, which was changed more than ten minutes after the batch was made"
+    )]
+    ChangedSince {
+        /// The record.
+        at: LeafIndex,
+        /// Whose status.
+        target: LeafIndex,
+    },
     /// More than 24 hours between batch and block.
     #[error("it was made {}, more than 24 hours from its block's time {}", rfc3339(*.created_at), rfc3339(*.block))]
     Age {

@@ -12,19 +12,19 @@ use super::{
     bounds::busy,
     error,
     schema::{
-        self, Accepted, BatchState, Refused, SubmitRequest, SubmitResponse, Unknown, WatchRequest,
-        anchoring_server::Anchoring, batch_state::State as Wire,
+        self, Accepted, BatchState, Dropped, Refused, SubmitRequest, SubmitResponse, Unknown, Waits,
+        WatchRequest, anchoring_server::Anchoring, batch_state::State as Wire,
     },
     storage_status,
 };
 use crate::{
     config::Role,
     finality::{Decision, Snapshot},
-    pool::Submitted,
+    pool::{Pool, SubmitError, Submitted, Wait},
     refusal::RefusedReason,
     storage::{
         Read, StorageError,
-        tables::{Headers, Heights, Outcome},
+        tables::{Dropped as DroppedTable, Headers, Heights, Outcome},
     },
 };
 
@@ -138,11 +138,33 @@ impl AnchoringService {
     async fn state(&self, id: BatchId) -> Result<BatchState, Status> {
         let (finality, pool) = (self.context.finality.clone(), self.context.pool.clone());
         blocking(move || {
-            let pooled = pool.contains(&id);
+            let pooled = Pooled::of(&pool, &id);
             let snapshot = finality.snapshot().map_err(|e| storage_status(&e))?;
             batch_state(&snapshot, id, pooled).map_err(|e| storage_status(&e))
         })
         .await
+    }
+}
+
+/// Whether a batch is in the pool, and what it waits for there.
+#[derive(Clone, Debug)]
+enum Pooled {
+    No,
+    Here(Option<Waits>),
+}
+
+impl Pooled {
+    fn of(pool: &Pool, id: &BatchId) -> Self {
+        if pool.contains(id) { Self::Here(pool.wait_of(id).map(|wait| waits(&wait))) } else { Self::No }
+    }
+}
+
+/// Why a batch waits, for callers.
+pub(super) fn waits(wait: &Wait) -> Waits {
+    Waits {
+        reason: wait.why.reason().into(),
+        message: wait.why.to_string(),
+        decided_after_ms: wait.decided_after.0,
     }
 }
 
@@ -155,17 +177,20 @@ pub(super) fn stopping() -> Status {
 }
 
 const fn is_decided(state: &BatchState) -> bool {
-    matches!(state.state, Some(Wire::Final(_) | Wire::Refused(_)))
+    matches!(state.state, Some(Wire::Final(_) | Wire::Refused(_) | Wire::Dropped(_)))
 }
 
 /// What is known of a batch that was in the pool or not before `snapshot` was taken: a decided batch leaves the pool
 /// after the store knows.
-fn batch_state(snapshot: &Snapshot<'_>, id: BatchId, pooled: bool) -> Result<BatchState, StorageError> {
-    let state = match snapshot.decision(&id)? {
-        Decision::Made(outcome) => decided(&snapshot.view, outcome)?,
-        Decision::Uncovered => Wire::Accepted(Accepted {}),
-        Decision::Open if pooled => Wire::Accepted(Accepted {}),
-        Decision::Open => Wire::Unknown(Unknown {}),
+fn batch_state(snapshot: &Snapshot<'_>, id: BatchId, pooled: Pooled) -> Result<BatchState, StorageError> {
+    let state = match (snapshot.decision(&id)?, pooled) {
+        (Decision::Made(outcome), _) => decided(&snapshot.view, outcome)?,
+        (Decision::Uncovered, _) => Wire::Accepted(Accepted { waits: None }),
+        (Decision::Open, Pooled::Here(waits)) => Wire::Accepted(Accepted { waits }),
+        (Decision::Open, Pooled::No) => match snapshot.view.get::<DroppedTable>(&id.0)? {
+            Some(at) => Wire::Dropped(Dropped { at_ms: at.0, message: SubmitError::Dropped.to_string() }),
+            None => Wire::Unknown(Unknown {}),
+        },
     };
     Ok(BatchState { batch_id: id.0.0.to_vec(), state: Some(state) })
 }
@@ -238,7 +263,7 @@ async fn watch(context: &Context, ids: Vec<BatchId>, sender: mpsc::Sender<Result
 async fn states(context: &Context, ids: Vec<BatchId>) -> Result<Vec<BatchState>, Status> {
     let pool = context.pool.clone();
     // As with one batch, the pool is asked first: `read` takes its snapshot after this.
-    let pooled: Vec<bool> = ids.iter().map(|id| pool.contains(id)).collect();
+    let pooled: Vec<Pooled> = ids.iter().map(|id| Pooled::of(&pool, id)).collect();
     let read = move |snapshot: &Snapshot<'_>| {
         let state = |(id, pooled)| batch_state(snapshot, id, pooled).map_err(|e| storage_status(&e));
         ids.into_iter().zip(pooled).map(state).collect()

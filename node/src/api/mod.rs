@@ -12,8 +12,9 @@ mod http;
 mod ledger;
 mod operations;
 mod operator;
+pub mod operators;
 mod overview;
-#[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications)]
+#[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications, dead_code)]
 mod schema {
     tonic::include_proto!("markstein.v1");
     pub(super) const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/services.bin"));

@@ -1,13 +1,16 @@
 //! `markstein.v1.Operations`: operators look after a node.
 
-use markstein_proto::{EpochId, TimeMs};
+use markstein_proto::{BatchId, EpochId, Hash, TimeMs};
 use tonic::{Code, Request, Response, Status};
 
 use super::{
-    Context, error, finality,
+    Context,
+    anchoring::waits,
+    blocking, error, finality,
     schema::{
-        AuthorityStatus, Misbehaviour, Peer, PeersRequest, PeersResponse, Role, StatusRequest,
-        StatusResponse, operations_server::Operations,
+        AuthorityStatus, DropPooledRequest, DropPooledResponse, ListPoolRequest, ListPoolResponse,
+        Misbehaviour, Peer, PeersRequest, PeersResponse, PooledBatch, Role, StatusRequest, StatusResponse,
+        operations_server::Operations,
     },
     standing::{Condition, Kind, Standing},
     storage_status,
@@ -20,6 +23,7 @@ use crate::{
     ledger::{CountedCheckpoint, FinalState, State, cosignature_times},
     network::{Network, PeerState},
     network_view, peer,
+    pool::{Pool, WaitingBatch},
     storage::{Read, tables::Evidence},
 };
 
@@ -46,10 +50,76 @@ impl Operations for OperationsService {
         if self.peers {
             Ok(Response::new(PeersResponse { peers: peers(&self.context) }))
         } else {
-            let message = "peers are shown on the operators' listener only";
-            Err(error::status(Code::PermissionDenied, "OPERATORS_ONLY", message))
+            Err(operators_only("peers are shown"))
         }
     }
+
+    async fn list_pool(
+        &self,
+        request: Request<ListPoolRequest>,
+    ) -> Result<Response<ListPoolResponse>, Status> {
+        if !self.peers {
+            return Err(operators_only("what is in the pool is shown"));
+        }
+        Ok(Response::new(list_pool(&self.context.pool, request.get_ref())))
+    }
+
+    async fn drop_pooled(
+        &self,
+        request: Request<DropPooledRequest>,
+    ) -> Result<Response<DropPooledResponse>, Status> {
+        if !self.peers {
+            return Err(operators_only("batches are dropped"));
+        }
+        let ids = request.into_inner().batch_ids;
+        if ids.len() > POOL_LISTED_MAX {
+            return Err(error::invalid(format!("drop at most {POOL_LISTED_MAX} batches at once")));
+        }
+        let id = |id: &Vec<u8>| Hash::try_from(id.as_slice()).map(BatchId);
+        let ids: Vec<BatchId> = ids
+            .iter()
+            .map(id)
+            .collect::<Result<_, _>>()
+            .map_err(|_| error::invalid("a batch id has 32 bytes"))?;
+        let (pool, finality) = (self.context.pool.clone(), self.context.finality.clone());
+        let now = self.context.clock.now();
+        let drop = move || {
+            let db = finality.db();
+            pool.drop_batches(db, &ids, now).map_err(|e| storage_status(&e))
+        };
+        let dropped = blocking(drop).await?;
+        for id in &dropped {
+            tracing::warn!(batch = %id, "dropped by the operator: nothing is decided about it, and another node may hold it");
+        }
+        let dropped = dropped.into_iter().map(|id| id.0.0.to_vec()).collect();
+        Ok(Response::new(DropPooledResponse { dropped }))
+    }
+}
+
+/// Batches of one answer, and of one order to drop some.
+const POOL_LISTED_MAX: usize = 1000;
+
+fn operators_only(what: &str) -> Status {
+    let message = format!("{what} on the operators' listener only");
+    error::status(Code::PermissionDenied, "OPERATORS_ONLY", message)
+}
+
+fn list_pool(pool: &Pool, request: &ListPoolRequest) -> ListPoolResponse {
+    let limit = match request.limit as usize {
+        0 => POOL_LISTED_MAX,
+        limit => limit.min(POOL_LISTED_MAX),
+    };
+    let (list, next) = pool.list(request.cursor, limit);
+    let is_wanted = |batch: &WaitingBatch| !request.waiting || batch.wait.is_some();
+    let batches = list.into_iter().filter(is_wanted).map(|batch| PooledBatch {
+        batch_id: batch.id.0.0.to_vec(),
+        issuer: batch.issuer.to_string(),
+        bytes: batch.bytes as u64,
+        records: batch.records as u32,
+        created_at_ms: batch.created_at.0,
+        waits: batch.wait.as_ref().map(waits),
+    });
+    ListPoolResponse { batches: batches.collect(), next }
 }
 
 /// How this node is, with its conditions as they were put into words.
@@ -94,6 +164,7 @@ pub(super) fn status(
         checkpoint_as_of_ms: as_of_ms,
         pool_batches: pool.batches as u64,
         pool_bytes: pool.bytes as u64,
+        pool_waiting: context.pool.waiting() as u64,
         quorum: set.quorum() as u32,
         authorities: authorities(&standing, snapshot)?,
         uptime_ms: context.started.elapsed().as_millis() as u64,

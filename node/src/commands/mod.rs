@@ -6,6 +6,7 @@ mod genesis;
 mod init;
 mod keys;
 mod logging;
+mod pool;
 mod repair;
 mod run;
 
@@ -45,6 +46,9 @@ enum Command {
     Check(check::CheckArgs),
     /// Give a node with a damaged data folder a new one: keeps what it promised, and the damaged data aside
     Repair(ConfigArgs),
+    /// Look at what waits in a running node, and drop what should not
+    #[command(subcommand)]
+    Pool(pool::PoolCommand),
     /// Run a whole ledger on this machine, for trying out and for tests
     Devnet(devnet::DevnetArgs),
 }
@@ -65,6 +69,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => return Ok(check::run(&args)),
         Command::Repair(args) => repair::run(&args.config),
+        Command::Pool(command) => return pool::run(command),
         Command::Devnet(args) => devnet::run(&args),
     };
     done.map(|()| ExitCode::SUCCESS)

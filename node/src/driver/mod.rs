@@ -379,6 +379,9 @@ impl Driver {
         self.say_heartbeat();
         self.say_pooled();
         self.pool.settle();
+        if self.pool.take_dropped() {
+            self.publisher.announce();
+        }
         self.refuse_hopeless()?;
         self.tell_pool()?;
         self.ask_memory();

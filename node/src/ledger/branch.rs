@@ -12,7 +12,7 @@ use markstein_proto::{
     status::{Chunk, StatusReader},
 };
 
-use super::{ExecutedBlock, FinalState, State, Tip, execute::issuer_of};
+use super::{ExecutedBlock, FinalState, LastRead, State, Tip, execute::issuer_of};
 use crate::storage::StorageError;
 
 /// A state that may become final: a final state and executed blocks on it, each on the one before. A clone is cheap.
@@ -100,10 +100,10 @@ impl State for Branch {
         }
     }
 
-    fn anchored_by(&self, index: LeafIndex) -> Result<Option<IssuerId>, StorageError> {
+    fn anchored_by(&self, index: LeafIndex, last: &mut LastRead) -> Result<Option<IssuerId>, StorageError> {
         match self.newest_first().find(|layer| layer.block.header.first_index <= index) {
             Some(layer) => Ok(anchored_in(&layer.block, index)),
-            None => self.base.anchored_by(index),
+            None => self.base.anchored_by(index, last),
         }
     }
 

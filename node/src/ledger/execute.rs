@@ -1,8 +1,8 @@
 //! Execution: the header and the effects of a block, as a pure function of its parent's state and its batches.
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, OnceLock},
 };
 
 use markstein_proto::{
@@ -54,8 +54,8 @@ pub struct ExecutedBlock {
     pub steps: Vec<PlacedStep>,
     /// Whose statuses it changed, ascending, with what they are then.
     pub changed: Vec<(LeafIndex, Status)>,
-    /// The ids of its batches.
-    ids: HashSet<BatchId>,
+    /// The ids of its batches, once they were asked for.
+    ids: OnceLock<BTreeSet<BatchId>>,
     /// Newest grants by issuer.
     pub grants: BTreeMap<String, LeafIndex>,
     /// Public commitments and their records.
@@ -72,7 +72,8 @@ impl ExecutedBlock {
     /// Whether a batch is in it.
     #[must_use]
     pub fn holds(&self, batch: &BatchId) -> bool {
-        self.ids.contains(batch)
+        let ids = || self.batches.iter().map(|(_, batch)| batch.id()).collect();
+        self.ids.get_or_init(ids).contains(batch)
     }
 }
 
@@ -147,7 +148,7 @@ pub struct Draft<'a> {
     rules: &'a Rules,
     turn: Turn,
     batches: Vec<Arc<Batch>>,
-    ids: HashSet<BatchId>,
+    ids: BTreeSet<BatchId>,
     statuses: Statuses,
     steps: Vec<Vec<TakenStep>>,
     bytes: usize,
@@ -166,7 +167,7 @@ impl<'a> Draft<'a> {
             rules,
             turn,
             batches: Vec::new(),
-            ids: HashSet::new(),
+            ids: BTreeSet::new(),
             statuses: Statuses::default(),
             steps: Vec::new(),
             bytes: 0,
@@ -219,8 +220,8 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// The store's.
     pub fn finish(self) -> Result<ExecutedBlock, ExecuteError> {
-        let Self { state, turn, batches, ids, statuses, steps, .. } = self;
-        assemble(state, turn, batches, ids, &statuses, &steps)
+        let Self { state, turn, batches, statuses, steps, .. } = self;
+        assemble(state, turn, batches, &statuses, &steps)
     }
 }
 
@@ -228,7 +229,6 @@ fn assemble(
     state: &dyn State,
     turn: Turn,
     batches: Vec<Arc<Batch>>,
-    ids: HashSet<BatchId>,
     statuses: &Statuses,
     steps: &[Vec<TakenStep>],
 ) -> Result<ExecutedBlock, ExecuteError> {
@@ -252,7 +252,7 @@ fn assemble(
     };
     let steps = place_steps(&placed, steps);
     let changed = statuses.all();
-    Ok(ExecutedBlock { status, steps, changed, ids, ..finish(header, placed, log) })
+    Ok(ExecutedBlock { status, steps, changed, ..finish(header, placed, log) })
 }
 
 fn place_steps(placed: &[(LeafIndex, Arc<Batch>)], steps: &[Vec<TakenStep>]) -> Vec<PlacedStep> {
@@ -305,7 +305,7 @@ pub(super) fn finish(
         status: StatusDelta::default(),
         steps: Vec::new(),
         changed: Vec::new(),
-        ids: HashSet::new(),
+        ids: OnceLock::new(),
         grants,
         public,
     }

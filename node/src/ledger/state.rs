@@ -17,7 +17,8 @@ use super::{ExecutedBlock, StoredTiles, TreeHead, history::newest_change, lookup
 use crate::storage::{
     Db, Read, StorageError,
     tables::{
-        AuthoritySets, BatchAuthors, Headers, Heights, Outcome, Outcomes, Registry, StatusChunks, StatusNodes,
+        AuthoritySets, BatchAuthor, BatchAuthors, Headers, Heights, Outcome, Outcomes, Registry,
+        StatusChunks, StatusNodes,
     },
 };
 
@@ -68,11 +69,12 @@ pub trait State: StatusReader<Error = StorageError> {
     /// # Errors
     /// The store's.
     fn grant(&self, issuer: &IssuerId) -> Result<Option<IssuerGrant>, StorageError>;
-    /// Who anchored the document at this leaf; `None` where there is no anchor.
+    /// Who anchored the document at this leaf; `None` where there is no anchor. What was read for it is kept in `last`, for
+    /// the next one is often of the same batch.
     ///
     /// # Errors
     /// The store's.
-    fn anchored_by(&self, index: LeafIndex) -> Result<Option<IssuerId>, StorageError>;
+    fn anchored_by(&self, index: LeafIndex, last: &mut LastRead) -> Result<Option<IssuerId>, StorageError>;
     /// The time of the block that changed the status of the record at this leaf last; `None` where none did.
     ///
     /// # Errors
@@ -83,6 +85,20 @@ pub trait State: StatusReader<Error = StorageError> {
     /// # Errors
     /// The store's.
     fn contains(&self, batch: &BatchId) -> Result<bool, StorageError>;
+}
+
+/// A final batch whose author was read last. What stands in the final log never changes.
+#[derive(Debug, Default)]
+pub struct LastRead(Option<(LeafIndex, BatchAuthor)>);
+
+impl LastRead {
+    /// Who anchored the document at `index`, where that is in this batch: its record, or none.
+    fn of(&self, index: LeafIndex) -> Option<Option<IssuerId>> {
+        let (head, author) = self.0.as_ref()?;
+        let position = u32::try_from(index.0.checked_sub(head.0)?.checked_sub(1)?).ok()?;
+        let is_here = position < author.records;
+        is_here.then(|| author.is_anchor(position).then(|| author.issuer.clone()))
+    }
 }
 
 /// The state after the newest final block: its tip in memory, the rest in the store.
@@ -223,10 +239,12 @@ impl State for FinalState {
         self.grants.at(&self.db, index).map(Some)
     }
 
-    fn anchored_by(&self, index: LeafIndex) -> Result<Option<IssuerId>, StorageError> {
-        let Some((head, author)) = self.db.last_at_or_below::<BatchAuthors>(&index)? else { return Ok(None) };
-        let position = (index.0 - head.0).checked_sub(1).and_then(|position| u32::try_from(position).ok());
-        Ok(position.is_some_and(|position| author.is_anchor(position)).then_some(author.issuer))
+    fn anchored_by(&self, index: LeafIndex, last: &mut LastRead) -> Result<Option<IssuerId>, StorageError> {
+        if let Some(found) = last.of(index) {
+            return Ok(found);
+        }
+        last.0 = self.db.last_at_or_below::<BatchAuthors>(&index)?;
+        Ok(last.of(index).flatten())
     }
 
     fn changed_at(&self, target: LeafIndex) -> Result<Option<TimeMs>, StorageError> {

@@ -7,7 +7,7 @@ use markstein_proto::{
     status::{Chunk, Status, chunk_of},
 };
 
-use super::{BatchRefusal, State};
+use super::{BatchRefusal, LastRead, State};
 use crate::storage::StorageError;
 
 /// What the batches of a block changed so far.
@@ -39,18 +39,20 @@ impl Statuses {
         time: TimeMs,
     ) -> Result<Result<Vec<TakenStep>, BatchRefusal>, StorageError> {
         let (mut own, mut steps) = (Self::default(), Vec::new());
+        // Targets that follow each other, as in a list, are of the same batch and in the same chunk mostly.
+        let (mut last, mut chunk) = (LastRead::default(), None);
         let settled = TimeMs(batch.head().created_at.0.saturating_add(CHANGE_SETTLED_MS));
         for (position, leaf) in batch.records().iter().enumerate() {
             let Some(step) = leaf.record.status_step() else { continue };
             let target = step.target();
-            match state.anchored_by(target)? {
+            match state.anchored_by(target, &mut last)? {
                 None => return Ok(Err(BatchRefusal::NoTarget(target))),
                 Some(other) if other != *issuer => return Ok(Err(BatchRefusal::AnothersRecord(target))),
                 Some(_) => {}
             }
             let before = match own.0.get(&target).or_else(|| self.0.get(&target)) {
                 Some(status) => *status,
-                None => status_of(state, target)?,
+                None => status_of(state, target, &mut chunk)?,
             };
             // Blocks before this one are older than it, so for a young batch there is nothing to look up.
             if time > settled
@@ -96,7 +98,16 @@ impl Statuses {
     }
 }
 
-fn status_of(state: &dyn State, index: LeafIndex) -> Result<Status, StorageError> {
-    let (chunk, position) = chunk_of(index.0);
-    Ok(state.chunk(chunk)?.unwrap_or(Chunk::ZERO).get(position))
+fn status_of(
+    state: &dyn State,
+    index: LeafIndex,
+    last: &mut Option<(u64, Chunk)>,
+) -> Result<Status, StorageError> {
+    let (number, position) = chunk_of(index.0);
+    let chunk = match last {
+        Some((at, chunk)) if *at == number => *chunk,
+        _ => state.chunk(number)?.unwrap_or(Chunk::ZERO),
+    };
+    *last = Some((number, chunk));
+    Ok(chunk.get(position))
 }

@@ -104,6 +104,7 @@ impl Contents {
         for id in &here {
             index.remove(id);
         }
+        index.has_dropped = true;
         Ok(here)
     }
 

@@ -170,6 +170,12 @@ impl Pool {
         self.contents.drop_batches(db, ids, now)
     }
 
+    /// Whether batches were dropped since this was asked last, so that those who wait for them are to be told.
+    #[must_use]
+    pub fn take_dropped(&self) -> bool {
+        std::mem::take(&mut self.contents.index().has_dropped)
+    }
+
     /// When a submission of this issuer that found no room may come again, in milliseconds.
     #[must_use]
     pub fn hint_ms(&self, issuer: &IssuerId) -> u64 {

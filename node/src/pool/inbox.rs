@@ -11,10 +11,11 @@ use super::{
     cost::{LOOK_COST, TURN_COST, cost_of},
 };
 
-/// Batches of one issuer that wait to be checked.
-pub const INBOX_MAX: usize = 256;
+/// Batches of one issuer that wait to be checked: far fewer than submissions that a node takes in at once, so that others
+/// always find a place among these.
+pub const INBOX_MAX: usize = 32;
 /// Their steps.
-pub const INBOX_COST_MAX: u64 = 64 * LOOK_COST;
+pub const INBOX_COST_MAX: u64 = 8 * LOOK_COST;
 /// Batches checked together, with one sync.
 const GROUP: usize = 256;
 
@@ -110,14 +111,14 @@ mod tests {
     #[test]
     fn an_issuer_with_many_dear_batches_holds_up_another_by_one_turn() {
         let mut inbox = Inbox::default();
-        (0..50).for_each(|number| inbox.push(request("a", 5_000, number)).unwrap());
+        (0..10).for_each(|number| inbox.push(request("a", 5_000, number)).unwrap());
         inbox.push(request("b", 1, 0)).unwrap();
         inbox.push(request("c", 1, 0)).unwrap();
         let group = inbox.take();
         assert_eq!(issuers(&group)[..3], ["a", "b", "c"]);
         assert!(group.len() < 6, "the rest comes later: {}", group.len());
         let rest = std::iter::from_fn(|| Some(inbox.take()).filter(|group| !group.is_empty())).flatten();
-        assert_eq!(group.len() + rest.count(), 52);
+        assert_eq!(group.len() + rest.count(), 12);
         assert!(inbox.is_empty());
     }
 

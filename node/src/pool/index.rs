@@ -103,6 +103,8 @@ pub enum PoolFull {
 /// The pool's contents by order of acceptance.
 #[derive(Debug)]
 pub(super) struct PoolIndex {
+    /// Batches were dropped, and nobody who waits for them was told yet.
+    pub(super) has_dropped: bool,
     /// Those that are kept decoded.
     pub(super) cache: BatchCache,
     limits: PoolLimits,
@@ -124,6 +126,7 @@ pub(super) struct PoolIndex {
 impl PoolIndex {
     pub(super) fn new(limits: PoolLimits) -> Self {
         Self {
+            has_dropped: false,
             cache: BatchCache::default(),
             limits,
             next: 0,

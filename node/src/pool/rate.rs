@@ -83,7 +83,8 @@ mod tests {
     fn a_rate_follows_what_changes() {
         let mut rate = Rate::default();
         (0..100).for_each(|second| rate.note(300_000, second * 1_000, true));
-        assert_eq!(rate.per_second(), Some(300_000));
+        let before = rate.per_second().unwrap_or(0);
+        assert!((300_000..301_000).contains(&before), "{before}");
         (100..110).for_each(|second| rate.note(100_000, second * 1_000, true));
         let now = rate.per_second().unwrap_or(0);
         assert!((100_000..110_000).contains(&now), "{now}");

@@ -57,7 +57,8 @@ impl Raw {
             .build();
         let mut control = swarm.behaviour().new_control();
         let mut tasks = Vec::new();
-        for name in [protocol(&ledger, "urgent"), protocol(&ledger, "bulk"), GOSSIP] {
+        let streams = ["urgent", "blocks", "bulk"].map(|class| protocol(&ledger, class));
+        for name in streams.into_iter().chain([GOSSIP]) {
             let mut incoming = control.accept(name).unwrap();
             tasks.push(tokio::spawn(async move {
                 let mut kept = Vec::new();

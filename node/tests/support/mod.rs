@@ -251,6 +251,14 @@ impl Ledger {
         Self::open(Arc::clone(&self.store), now)
     }
 
+    /// Goes on until nothing is in the pool: its thread looks at what waits, and the driver decides.
+    pub fn until_empty(&mut self) {
+        while self.pool.size().batches > 0 {
+            self.after(1_000, Event::Tick).unwrap();
+            std::thread::yield_now();
+        }
+    }
+
     /// The newest final state.
     pub fn state(&self) -> &FinalState {
         self.driver.state()

@@ -45,7 +45,7 @@ fn after_a_day_without_a_quorum_what_was_accepted_is_refused_and_anchor_signs_it
         || match net.state(0, &old) {
             State::Refused(refused) => Some(refused),
             State::Final(place) => panic!("{place:?}"),
-            State::Accepted(_) | State::Unknown(_) => None,
+            State::Accepted(_) | State::Unknown(_) | State::Dropped(_) => None,
         },
     );
     assert_eq!(refused.reason, "EXPIRED");

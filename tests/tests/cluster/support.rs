@@ -105,7 +105,7 @@ impl Net {
         wait_for(what, || match self.state(node, submission) {
             State::Final(place) => Some(place),
             State::Refused(refused) => panic!("{refused:?}"),
-            State::Accepted(_) | State::Unknown(_) => None,
+            State::Accepted(_) | State::Unknown(_) | State::Dropped(_) => None,
         })
     }
 

@@ -27,8 +27,8 @@ use crate::api::{
     ledger::LedgerService,
     operations::OperationsService,
     schema::{
-        BatchState, GetCheckpointRequest, GetConsistencyProofRequest, GetGenesisRequest, GetReceiptRequest,
-        LookupRequest, RecordOfBatch, Role, StatusRequest, StatusResponse, SubmitRequest,
+        Accepted, BatchState, GetCheckpointRequest, GetConsistencyProofRequest, GetGenesisRequest,
+        GetReceiptRequest, LookupRequest, RecordOfBatch, Role, StatusRequest, StatusResponse, SubmitRequest,
         anchoring_server::Anchoring, batch_state::State as Wire, get_receipt_request::Record,
         ledger_server::Ledger, operations_server::Operations, verification_server::Verification,
     },
@@ -149,7 +149,16 @@ pub(super) async fn batch(State(services): State<Shared>, uri: Uri) -> Response 
 
 fn state(state: &BatchState) -> (Vec<u8>, Value) {
     let mut view = match &state.state {
-        Some(Wire::Accepted(_)) => json!({ "state": "accepted" }),
+        Some(Wire::Accepted(Accepted { waits: None })) => json!({ "state": "accepted" }),
+        Some(Wire::Accepted(Accepted { waits: Some(waits) })) => json!({
+            "state": "accepted",
+            "waits": {
+                "reason": waits.reason,
+                "message": waits.message,
+                "decided_after_ms": waits.decided_after_ms,
+            },
+        }),
+        Some(Wire::Dropped(it)) => json!({ "state": "dropped", "at_ms": it.at_ms, "message": it.message }),
         Some(Wire::Final(it)) => json!({
             "state": "final",
             "height": it.height,
@@ -289,6 +298,7 @@ fn status_view(status: &StatusResponse) -> Value {
         "checkpoint_as_of_ms": status.checkpoint_as_of_ms,
         "pool_batches": status.pool_batches,
         "pool_bytes": status.pool_bytes,
+        "pool_waiting": status.pool_waiting,
         "quorum": status.quorum,
         "authorities": authorities,
         "uptime_ms": status.uptime_ms,
