@@ -97,8 +97,18 @@ impl AnchoringService {
 
     /// Checks a submission and makes it durable.
     async fn take(&self, request: SubmitRequest) -> Result<BatchId, Status> {
-        let batch = blocking(move || Batch::decode(request.batch).map_err(|e| error::malformed(&e))).await;
-        let batch = batch.inspect_err(|_| self.context.metrics.submission("MALFORMED"))?;
+        let (pool, metrics) = (self.context.pool.clone(), Arc::clone(&self.context.metrics));
+        let decode = move || {
+            let batch = Batch::decode(request.batch).map_err(|e| error::malformed(&e));
+            let batch = batch.inspect_err(|_| metrics.submission("MALFORMED"))?;
+            pool.check_author(&batch).map_err(|refused| {
+                let (status, reason) = error::submit(&refused);
+                metrics.submission(reason);
+                status
+            })?;
+            Ok(batch)
+        };
+        let batch = blocking(decode).await?;
         let id = batch.id();
         if self.is_for_an_authority(&batch).await? {
             self.context.metrics.submission("ASK_AN_AUTHORITY");

@@ -130,6 +130,39 @@ impl BatchRefusal {
     }
 }
 
+/// Whether a batch is for this ledger and signed by its issuer at a time: the cheap part of [`check_batch`].
+///
+/// # Errors
+/// As [`check_batch`].
+pub fn check_author(
+    state: &dyn State,
+    rules: &Rules,
+    batch: &Batch,
+    time: TimeMs,
+) -> Result<Result<(), BatchRefusal>, StorageError> {
+    let head = batch.head();
+    if head.ledger != rules.ledger {
+        return Ok(Err(BatchRefusal::AnotherLedger(head.ledger)));
+    }
+    let Author::Issuer { issuer, .. } = &head.author else {
+        return Ok(Err(BatchRefusal::GenesisAuthor));
+    };
+    let Some(grant) = state.grant(issuer)? else {
+        return Ok(Err(BatchRefusal::UnknownIssuer(issuer.clone())));
+    };
+    Ok(verify_author(rules, batch, &grant, time))
+}
+
+fn verify_author(
+    rules: &Rules,
+    batch: &Batch,
+    grant: &IssuerGrant,
+    time: TimeMs,
+) -> Result<(), BatchRefusal> {
+    let verified = batch.head().verify_author_with(grant, time, &|k, m, s| rules.verified.verify(k, m, s));
+    verified.map_err(BatchRefusal::from)
+}
+
 /// Whether `batch` may stand in a block of time `time` on `state`. Its form was checked when it was decoded.
 ///
 /// # Errors
@@ -169,8 +202,7 @@ pub fn check_next(
         return Ok(Err(BatchRefusal::Duplicate));
     }
     let records = batch.records().iter().try_for_each(|leaf| check_record(&leaf.record, &grant, rules));
-    let signed = records
-        .and_then(|()| Ok(head.verify_author_with(&grant, time, &|k, m, s| rules.verified.verify(k, m, s))?));
+    let signed = records.and_then(|()| verify_author(rules, batch, &grant, time));
     // Only what its issuer signed has statuses looked up.
     let steps = match signed {
         Ok(()) => statuses.steps_of(state, issuer, batch, time)?,

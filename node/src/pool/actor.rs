@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::{
     admission::{Admission, Announce, Answer, Origin, SubmitError, Verdict},
     contents::{Contents, PoolFailure},
-    handle::Pool,
+    handle::{Gate, Pool},
     inbox::Inbox,
     index::PoolLimits,
 };
@@ -64,7 +64,9 @@ pub fn open(
 ) -> Result<(Pool, Admission, Mailbox), PoolFailure> {
     let contents = Arc::new(Contents::load(db, limits, finality.state().tip().time, clock.now())?);
     let (sender, requests) = sync_channel(MAILBOX);
-    let pool = Pool::new(sender, Arc::clone(&contents));
+    let gate =
+        Gate { db: db.clone(), rules: rules.clone(), finality: finality.clone(), clock: Arc::clone(&clock) };
+    let pool = Pool::new(sender, Arc::clone(&contents), gate);
     let admission = Admission { db: db.clone(), rules, finality, clock, announce, contents };
     Ok((pool, admission, Mailbox(requests)))
 }

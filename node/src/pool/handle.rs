@@ -16,11 +16,16 @@ use super::{
     schedule::Wait,
 };
 use crate::{
-    ledger::{BatchRefusal, ExecutedBlock},
+    clock::Clock,
+    finality::Finality,
+    ledger::{BatchRefusal, ExecutedBlock, Rules, check_author},
     messages::Offer,
     peer::Peer,
     refusal::RefusedReason,
-    storage::{Db, StorageError, Writes, tables::Outcome},
+    storage::{
+        Db, Read, StorageError, Writes,
+        tables::{Outcome, Outcomes},
+    },
 };
 
 /// Batches of other nodes in the mailbox at once: whoever brings one more waits, and submissions keep their places.
@@ -41,11 +46,36 @@ pub struct Pool {
     mailbox: SyncSender<Wish>,
     gossip: Arc<Semaphore>,
     contents: Arc<Contents>,
+    gate: Arc<Gate>,
+}
+
+/// What is known before a batch comes to the pool's thread.
+#[derive(Debug)]
+pub(super) struct Gate {
+    pub(super) db: Db,
+    pub(super) rules: Rules,
+    pub(super) finality: Finality,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Pool {
-    pub(super) fn new(mailbox: SyncSender<Wish>, contents: Arc<Contents>) -> Self {
-        Self { mailbox, gossip: Arc::new(Semaphore::new(GOSSIP_MAX)), contents }
+    pub(super) fn new(mailbox: SyncSender<Wish>, contents: Arc<Contents>, gate: Gate) -> Self {
+        let gossip = Arc::new(Semaphore::new(GOSSIP_MAX));
+        Self { mailbox, gossip, contents, gate: Arc::new(gate) }
+    }
+
+    /// Turns away what is not signed by its issuer, where the caller runs and not on the pool's thread: so nobody takes the
+    /// places there of an issuer whose key they lack. What is known here is not looked at.
+    ///
+    /// # Errors
+    /// [`SubmitError::Refused`], [`SubmitError::Storage`].
+    pub fn check_author(&self, batch: &Batch) -> Result<(), SubmitError> {
+        let (gate, id) = (&*self.gate, batch.id());
+        if self.contains(&id) || gate.db.contains::<Outcomes>(&id.0)? {
+            return Ok(());
+        }
+        let checked = check_author(&*gate.finality.state(), &gate.rules, batch, gate.clock.now())?;
+        Ok(checked?)
     }
 
     /// Submits a batch; completes when it is durable or turned away.

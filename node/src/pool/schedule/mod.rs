@@ -5,6 +5,9 @@
 //! costs a few looks, whatever its pool holds. What is refused for now *waits* for what would let it in, and costs nothing
 //! until that comes about. Looks are the pool's thread's (see [`super::look`]); whoever builds a block takes what is ready.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use markstein_proto::{IssuerId, LeafIndex, TimeMs, status::Status};
