@@ -57,7 +57,7 @@ const SAID = {
     more: (count) => `und ${count} weitere`,
     oneOf: "eine von",
     someOf: (count) => `${count} von`,
-    unclear: "Genug könnten abstimmen: Blöcke oder Stimmen kommen zu spät, oder sie weichen ab. Hält es an, vergleichen Sie die Protokolle der Behörden, und sehen Sie nach ihren Platten und den Leitungen dazwischen.",
+    unclear: "Genug könnten abstimmen; warum sie sich nicht einigen, weiß dieser Knoten nicht. Hält es an, vergleichen Sie, was die Protokolle der Behörden zu diesen Runden sagen.",
     back: (who, needed) => `Es geht von selbst weiter, sobald ${who} wieder ${needed === 1 ? "teilnimmt" : "teilnehmen"}. Sehen Sie dort nach: Läuft der Knoten, ist er im Netz, geht seine Uhr richtig?`,
     spare: (count, number) => {
       const left = count > 1 ? `${number(count)} weitere dürfen ausfallen.` : count === 1 ? "Eine weitere darf ausfallen." : "Fällt noch eine aus, wird nichts mehr endgültig.";
@@ -81,7 +81,7 @@ const SAID = {
     more: (count) => `and ${count} more`,
     oneOf: "one of",
     someOf: (count) => `${count} of`,
-    unclear: "Enough could vote: blocks or votes come too late, or they differ. If it lasts, compare the logs of the authorities, and look at their disks and the links between them.",
+    unclear: "Enough could vote; this node does not know why they do not agree. If it lasts, compare what the logs of the authorities say of these views.",
     back: (who, needed) => `It goes on by itself as soon as ${who} ${needed === 1 ? "takes" : "take"} part again. Look there: does the node run, can it be reached, is its clock right?`,
     spare: (count, number) => {
       const left = count > 0 ? `${count === 1 ? "One more" : `${number(count)} more`} may fail.` : "If one more fails, nothing becomes final any more.";

@@ -250,9 +250,8 @@ fn who_voted_otherwise_is_told_and_costs_no_vote() {
     says(
         &split,
         "nothing has become final for 12 s (view 17, entered 4 s ago): votes in view 17: 2 for block 01010101… (this node, \
-         b), 1 for block 02020202… (c). 4 of 4 authorities take part and 3 are needed: enough could vote, so blocks or \
-         votes come too late or differ: if it lasts, compare the logs of the authorities, and look at their disks and the \
-         links between them",
+         b), 1 for block 02020202… (c). 4 of 4 authorities take part and 3 are needed: enough could vote, and this node \
+         does not know why they do not agree: if it lasts, compare what the logs of the authorities say of these views",
     );
     // Nullify after notarize counts for both; of equal halves that of this node is what the others differ from.
     let both = Votes { nullify: true, ..notarize(1) };

@@ -134,8 +134,8 @@ impl Says<'_> {
     fn remedy(&self) -> String {
         let needed = self.diagnosis.needed_more;
         if needed == 0 {
-            return "enough could vote, so blocks or votes come too late or differ: if it lasts, compare the logs of the \
-                    authorities, and look at their disks and the links between them"
+            return "enough could vote, and this node does not know why they do not agree: if it lasts, compare what the logs \
+                    of the authorities say of these views"
                 .into();
         }
         let has = |number: usize, kind: &str| {
