@@ -101,39 +101,28 @@ impl Run {
         let drain = drain.map_or(GIVE_UP, |()| ended.elapsed());
         let (pause, of_one) = looks.end();
         let latencies = bench.runtime.block_on(offered.latencies());
-        self.judge(bench, peak, &offered, lasted, pause, of_one, drain, latencies);
+        self.judge(bench, &offered, &Outcome { peak, lasted, pause, of_one, drain, latencies });
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is one figure")]
-    fn judge(
-        &self,
-        bench: &mut Bench,
-        peak: f64,
-        offered: &Offered,
-        lasted: Duration,
-        pause: Duration,
-        of_one: Duration,
-        drain: Duration,
-        latencies: Times,
-    ) {
+    fn judge(&self, bench: &mut Bench, offered: &Offered, outcome: &Outcome) {
+        let Outcome { peak, lasted, pause, of_one, drain, latencies } = outcome;
         let figure = |what: &str| format!("3 x the peak, {}: {what}", self.what);
-        let ceiling = format!("peak {} records/s", grouped(peak as usize));
         let table = &mut bench.table;
-        let [accepted, told, unsent] =
-            [&offered.accepted, &offered.told, &offered.unsent].map(|it| it.load(Ordering::SeqCst));
         table.judged(
             figure("longest pause of finality"),
-            Human(pause).to_string(),
-            format!("{} on one node", Human(of_one)),
+            Human(*pause).to_string(),
+            format!("{} on one node", Human(*of_one)),
             Human(PAUSE_MAX).to_string(),
-            pause <= PAUSE_MAX,
+            *pause <= PAUSE_MAX,
         );
+        let [accepted, told, unsent] =
+            [&offered.accepted, &offered.told, &offered.unsent].map(|it| it.load(Ordering::SeqCst));
         let part = (accepted * self.records) as f64 / lasted.as_secs_f64() / peak;
         table.judged(
             figure("accepted"),
             format!("{part:.2} of the peak; {told} told to wait, {unsent} not sent"),
-            ceiling,
+            format!("peak {} records/s", grouped(*peak as usize)),
             format!("{ACCEPTED_LEAST} of the peak"),
             part >= ACCEPTED_LEAST,
         );
@@ -146,10 +135,10 @@ impl Run {
         );
         table.judged(
             figure("drained after the end"),
-            if drain >= GIVE_UP { format!("not in {}", Human(drain)) } else { Human(drain).to_string() },
+            if *drain >= GIVE_UP { format!("not in {}", Human(*drain)) } else { Human(*drain).to_string() },
             "",
             Human(DRAIN_MAX).to_string(),
-            drain <= DRAIN_MAX,
+            *drain <= DRAIN_MAX,
         );
     }
 
@@ -204,6 +193,18 @@ impl Run {
         while senders.join_next().await.is_some() {}
         offered
     }
+}
+
+/// What was measured.
+struct Outcome {
+    /// Records a second.
+    peak: f64,
+    /// How long it was offered, answers included.
+    lasted: Duration,
+    pause: Duration,
+    of_one: Duration,
+    drain: Duration,
+    latencies: Times,
 }
 
 /// What was offered, and what became of it.
@@ -389,8 +390,10 @@ impl Looks {
     /// The longest time without a new block anywhere, and on one node.
     fn end(self) -> (Duration, Duration) {
         self.stop.store(true, Ordering::SeqCst);
-        let nodes: Vec<Vec<(Instant, u64)>> =
+        let mut nodes: Vec<Vec<(Instant, u64)>> =
             self.rises.into_iter().filter_map(|rises| self.runtime.block_on(rises).ok()).collect();
+        // All is drained now, or will not be: a pause that has not ended counts.
+        nodes.iter_mut().for_each(|rises| rises.push((Instant::now(), u64::MAX)));
         let longest = |rises: &[(Instant, u64)]| {
             rises.windows(2).map(|pair| pair[1].0 - pair[0].0).max().unwrap_or(GIVE_UP)
         };
