@@ -17,7 +17,7 @@ use crate::{
 
 /// Batches of ten thousand changes that wait, enough to keep a node busy for longer than a view lasts if it looks at
 /// all of them for each block.
-const DEAR: usize = 120;
+const DEAR: usize = 240;
 /// After a restart of all. Less than one share of a pool.
 const DEAR_AT_RESTART: usize = 120;
 /// Fewer, so that blocks are made whatever these cost: here they are fetched, again and again.
@@ -111,6 +111,8 @@ fn two_changes_of_one_record_at_one_moment_keep_no_node_from_saying_that_it_serv
     for node in 0..AUTHORITIES {
         net.cluster.wait_ready(node).unwrap();
         net.anchor(node);
+        let is_served = || (health(&net, node).0 == ServingStatus::Serving).then_some(());
+        wait_for(|| format!("node {node} serves"), is_served);
     }
     let started = net.cluster.status(0).unwrap().uptime_ms;
     loop {
