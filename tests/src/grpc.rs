@@ -220,3 +220,10 @@ impl Api {
 pub fn reason(status: &Status) -> &str {
     status.metadata().get("markstein-reason").and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
+
+/// When to come again, where a refusal says so.
+#[must_use]
+pub fn retry_after(status: &Status) -> Option<Duration> {
+    let hint = status.metadata().get("retry-after-ms")?.to_str().ok()?;
+    hint.parse().ok().map(Duration::from_millis)
+}

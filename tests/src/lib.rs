@@ -2,7 +2,7 @@
 //!
 //! Everything here drives the two programs from outside, as an operator or an agency would: [`binaries`] builds
 //! them, [`devnet`] runs a ledger, [`cluster`] each of its nodes by itself, [`client`] runs `markstein`, [`grpc`] asks a node directly, [`http`] without gRPC, [`craft`] makes batches
-//! that no honest client sends. [`made`] makes whole logs, [`tile_server`] serves them as a node would, or otherwise.
+//! that no honest client sends, [`hostile`] those of an issuer that means harm, [`offices`] admits one. [`made`] makes whole logs, [`tile_server`] serves them as a node would, or otherwise.
 
 pub mod binaries;
 pub mod client;
@@ -11,8 +11,10 @@ pub mod craft;
 pub mod devnet;
 pub mod files;
 pub mod grpc;
+pub mod hostile;
 pub mod http;
 pub mod made;
+pub mod offices;
 pub mod process;
 pub mod random;
 pub mod simulation;

@@ -5,8 +5,8 @@
 //! said and fails nothing, since the machine may be busy; what fails this program is a wrong answer.
 //!
 //! `MARKSTEIN_BENCH=short` does less of everything. Names of parts (`idle`, `single`, `many`, `large`, `verifying`,
-//! `auditing`, `grown`, `catch-up`, and with four authorities `network`, `silence`, `restart`, `pause`, `receipts`) after the command measure only
-//! these.
+//! `auditing`, `grown`, `catch-up`, and with four authorities `network`, `silence`, `restart`, `pause`, `receipts`,
+//! `shares`, `overload`) after the command measure only these.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it talks to people
 
 mod auditing;
@@ -15,9 +15,11 @@ mod documents;
 mod grown;
 mod idle;
 mod network;
+mod overload;
 mod receipts;
 mod recovery;
 mod scale;
+mod shares;
 mod single;
 mod stats;
 mod table;
@@ -64,7 +66,7 @@ fn main() -> ExitCode {
 type Part = (&'static str, fn(&mut Bench) -> anyhow::Result<()>);
 
 /// In the order in which the ledger grows.
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 15] = [
     ("idle", |bench| idle::measure(bench, "fresh")),
     ("single", single::measure),
     ("many", documents::many),
@@ -78,6 +80,8 @@ const PARTS: [Part; 13] = [
     ("pause", recovery::pause),
     ("catch-up", recovery::catch_up),
     ("receipts", receipts::measure),
+    ("shares", shares::measure),
+    ("overload", overload::measure),
 ];
 
 fn run() -> anyhow::Result<()> {

@@ -22,6 +22,14 @@ pub(crate) struct Scale {
     pub(crate) requests: usize,
     /// How long an idle node is watched.
     pub(crate) idle: Duration,
+    /// Batches with which a hostile issuer fills its share of the pools.
+    pub(crate) dear: usize,
+    /// How long others are measured meanwhile, each time.
+    pub(crate) attacked: Duration,
+    /// How long the peak is measured.
+    pub(crate) peak: Duration,
+    /// How long more than the peak is offered.
+    pub(crate) overload: Duration,
 }
 
 impl Scale {
@@ -37,6 +45,10 @@ impl Scale {
                 audited: 100_000,
                 requests: 500,
                 idle: Duration::from_secs(3),
+                dear: 120,
+                attacked: Duration::from_secs(10),
+                peak: Duration::from_secs(4),
+                overload: Duration::from_secs(10),
             }),
             Ok("") | Err(env::VarError::NotPresent) => Ok(Self {
                 singles: 300,
@@ -47,6 +59,10 @@ impl Scale {
                 audited: 1_000_000,
                 requests: 4_000,
                 idle: Duration::from_secs(10),
+                dear: 447,
+                attacked: Duration::from_secs(60),
+                peak: Duration::from_secs(10),
+                overload: Duration::from_secs(60),
             }),
             other => bail!("MARKSTEIN_BENCH is {other:?}: set it to \"short\" or not at all"),
         }

@@ -56,7 +56,7 @@ fn a_network_with_nothing_to_do_makes_no_blocks_writes_nothing_and_says_little()
 }
 
 /// What each node sees of each other one.
-fn heard(net: &Net) -> BTreeMap<(usize, String), Peer> {
+pub fn heard(net: &Net) -> BTreeMap<(usize, String), Peer> {
     let mut all = BTreeMap::new();
     for node in 0..AUTHORITIES {
         let url = net.cluster.operator(node).unwrap();
@@ -67,7 +67,7 @@ fn heard(net: &Net) -> BTreeMap<(usize, String), Peer> {
     all
 }
 
-fn has_passed(
+pub fn has_passed(
     first: &BTreeMap<(usize, String), Peer>,
     now: &BTreeMap<(usize, String), Peer>,
     beats: u64,

@@ -7,6 +7,7 @@
 
 mod anywhere;
 mod down;
+mod hostile;
 mod idle;
 mod impostors;
 mod killed;

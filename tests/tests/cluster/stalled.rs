@@ -9,7 +9,7 @@ use tonic_health::pb::{
 use crate::support::{Net, id, wait_for};
 
 /// What health answers for the services: submissions, and what is read.
-fn health(net: &Net, node: usize) -> (ServingStatus, ServingStatus) {
+pub fn health(net: &Net, node: usize) -> (ServingStatus, ServingStatus) {
     let url = net.cluster.url(node).unwrap();
     net.runtime.block_on(async {
         let channel = Endpoint::from_shared(url).unwrap().connect().await.unwrap();

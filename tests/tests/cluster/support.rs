@@ -18,6 +18,7 @@ use markstein_tests::{
     cluster::Cluster,
     craft::{Paper, Signer, Submission},
     grpc::Api,
+    offices::admit,
     random::Random,
 };
 use tempfile::TempDir;
@@ -43,11 +44,17 @@ pub struct Net {
 impl Net {
     /// All of it, nothing running yet.
     pub fn prepare(observers: usize) -> Self {
+        Self::prepare_with(observers, &[]).0
+    }
+
+    /// The same with further issuers beside the devnet's own.
+    pub fn prepare_with(observers: usize, offices: &[&str]) -> (Self, Vec<Signer>) {
         let folder = tempfile::tempdir().unwrap();
         let cluster = Cluster::prepare(&folder.path().join("ledger"), AUTHORITIES, observers).unwrap();
+        let offices = if offices.is_empty() { Vec::new() } else { admit(&cluster, offices).unwrap() };
         let seed = seed();
         eprintln!("MARKSTEIN_SEED={seed}");
-        Self {
+        let net = Self {
             client: Client::new(&folder.path().join("state")).unwrap(),
             signer: Signer::read(&cluster.issuer_key()).unwrap(),
             trust: cluster.trust().unwrap(),
@@ -59,7 +66,8 @@ impl Net {
                 .unwrap(),
             cluster,
             folder,
-        }
+        };
+        (net, offices)
     }
 
     /// All of it, running.

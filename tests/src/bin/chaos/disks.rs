@@ -14,7 +14,7 @@ use crate::{setup, tools::run};
 
 /// What a store may come to within a minute of a run, and what it takes at once.
 const MIB_A_MINUTE: f64 = 32.0;
-const MIB_AT_ONCE: f64 = 160.0;
+const MIB_AT_ONCE: f64 = 224.0;
 const MIB_MAX: f64 = 2048.0;
 const CHUNK: usize = 1 << 20;
 /// The last bytes of a disk go in small pieces.

@@ -9,6 +9,8 @@ use std::{
 use anyhow::{Context, bail};
 use markstein_tests::{
     cluster::{Cluster, Wrap},
+    craft::Signer,
+    offices,
     random::Random,
 };
 use tokio::runtime::Handle;
@@ -34,6 +36,8 @@ pub struct Field {
     pub cluster: Cluster,
     /// The damaged node, from then on.
     pub lost: Option<usize>,
+    /// An issuer like any other, which may mean harm.
+    pub stranger: Signer,
     links: Links,
     /// Faults of the network that are in force.
     in_force: Vec<Fault>,
@@ -57,6 +61,8 @@ impl Field {
         runtime: &Handle,
     ) -> anyhow::Result<Self> {
         let mut cluster = Cluster::prepare(dir, AUTHORITIES, 0)?;
+        let mut offices = offices::admit(&cluster, &["mallory.example"])?;
+        let stranger = offices.pop().context("one was admitted")?;
         let folders: Vec<PathBuf> = (0..AUTHORITIES).map(|i| cluster.node_dir(i).to_owned()).collect();
         let links = if isolated {
             let namespaces = Namespaces::new()?;
@@ -92,7 +98,7 @@ impl Field {
             }
             cluster.wrap(i, Wrap { words, variables });
         }
-        Ok(Self { cluster, lost: None, links, in_force: Vec::new(), clock })
+        Ok(Self { cluster, lost: None, stranger, links, in_force: Vec::new(), clock })
     }
 
     /// Why a fault cannot be had here, where it cannot.
@@ -138,6 +144,7 @@ impl Field {
                 return Ok(vec![done]);
             }
             Fault::Clock(i, seconds) => set_clock(self.cluster.node_dir(i), seconds)?,
+            Fault::Hostile(_) => {} // nothing is broken: somebody submits
         }
         Ok(Vec::new())
     }
@@ -163,6 +170,7 @@ impl Field {
             }
             Fault::Damage(i, _) => return Ok(vec![self.state_of_damaged(i)?]),
             Fault::Clock(i, _) => set_clock(self.cluster.node_dir(i), 0)?,
+            Fault::Hostile(_) => {}
         }
         Ok(Vec::new())
     }

@@ -6,6 +6,7 @@ mod damage;
 mod demands;
 mod disks;
 mod field;
+mod hostile;
 mod inside;
 mod load;
 mod namespaces;

@@ -12,6 +12,7 @@ const CALM: Duration = Duration::from_secs(4);
 const LOSS_PERCENT: [u32; 4] = [5, 15, 30, 60];
 const SLOW_KBIT: [u32; 3] = [128, 512, 2000];
 const CLOCK_SECONDS: [i64; 6] = [-3600, -120, -20, 20, 120, 3600];
+const KINDS: u64 = 11;
 /// Of so many episodes one has a second fault within the first.
 const OVERLAP_ONE_IN: u64 = 3;
 
@@ -38,6 +39,21 @@ pub enum Fault {
     Damage(usize, Harm),
     /// The clock of one node jumps by this many seconds, and back.
     Clock(usize, i64),
+    /// An issuer with a grant like any other means harm. What it has in the pools stays there when the fault ends.
+    Hostile(Attack),
+}
+
+/// What a hostile issuer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attack {
+    /// Batches of ten thousand changes that wait, since another one came first.
+    Collide,
+    /// Small batches through all nodes, as many as they take.
+    Flood,
+    /// Batches that cost much before they are refused, again and again.
+    Refuse,
+    /// As many large batches through this node as it takes.
+    Backlog(usize),
 }
 
 /// What is done to a file.
@@ -83,8 +99,14 @@ pub struct Plan {
 impl Plan {
     /// The schedule of a seed for this time.
     pub fn draw(seed: u64, length: Duration) -> Self {
-        let mut draw =
-            Draw { random: Random::new(seed), lost: None, bag: Vec::new(), clock: 0, damages: true };
+        let mut draw = Draw {
+            random: Random::new(seed),
+            lost: None,
+            bag: Vec::new(),
+            attacks: Vec::new(),
+            clock: 0,
+            damages: true,
+        };
         draw.clock = draw.node();
         let clients = draw.random.next();
         let (mut episodes, mut at) = (Vec::new(), CALM);
@@ -121,6 +143,8 @@ struct Draw {
     lost: Option<usize>,
     /// Kinds that have not been since the last time all were.
     bag: Vec<u64>,
+    /// The same of attacks.
+    attacks: Vec<u64>,
     /// The only node whose clock jumps.
     clock: usize,
     /// Whether there may be a damage yet.
@@ -132,11 +156,11 @@ impl Draw {
         let lasts = self.between(2000, 8000);
         let fault = self.first();
         let mut faults = vec![Planned { begins: Duration::ZERO, ends: lasts, fault }];
-        if let Some(node) = fault.one_node()
+        if (fault.one_node().is_some() || fault.kind() == "hostile")
             && !matches!(fault, Fault::Damage(..))
             && self.random.below(OVERLAP_ONE_IN) == 0
         {
-            let other = self.node_but(Some(node));
+            let other = self.node_but(fault.one_node());
             let begins = lasts / 2;
             let ends = begins + self.between(1500, 6000);
             let fault = match self.random.below(4) {
@@ -152,7 +176,7 @@ impl Draw {
 
     fn first(&mut self) -> Fault {
         if self.bag.is_empty() {
-            self.bag = (0..10).filter(|kind| *kind != 8 || self.damages).collect();
+            self.bag = (0..KINDS).filter(|kind| *kind != 8 || self.damages).collect();
         }
         let place = self.random.below(self.bag.len() as u64) as usize;
         match self.bag.swap_remove(place) {
@@ -170,7 +194,21 @@ impl Draw {
                 self.lost = Some(node);
                 Fault::Damage(node, self.one_of(&[Harm::Truncate, Harm::FlipBit]))
             }
-            _ => Fault::Clock(self.clock, self.one_of(&CLOCK_SECONDS)),
+            9 => Fault::Clock(self.clock, self.one_of(&CLOCK_SECONDS)),
+            _ => Fault::Hostile(self.attack()),
+        }
+    }
+
+    fn attack(&mut self) -> Attack {
+        if self.attacks.is_empty() {
+            self.attacks = (0..4).collect();
+        }
+        let place = self.random.below(self.attacks.len() as u64) as usize;
+        match self.attacks.swap_remove(place) {
+            0 => Attack::Collide,
+            1 => Attack::Flood,
+            2 => Attack::Refuse,
+            _ => Attack::Backlog(self.node()),
         }
     }
 
@@ -207,6 +245,7 @@ impl Fault {
             Self::FullDisk(_) => "full-disk",
             Self::Damage(..) => "damage",
             Self::Clock(..) => "clock",
+            Self::Hostile(_) => "hostile",
         }
     }
 
@@ -215,7 +254,7 @@ impl Fault {
         match self {
             Self::Kill(i) | Self::Pause(i) | Self::CutOff(i) | Self::Loss(i, _) | Self::Slow(i, _) => Some(i),
             Self::FullDisk(i) | Self::Damage(i, _) | Self::Clock(i, _) => Some(i),
-            Self::Halves(_) | Self::KillAll => None,
+            Self::Halves(_) | Self::KillAll | Self::Hostile(_) => None,
         }
     }
 }
@@ -235,6 +274,10 @@ impl fmt::Display for Fault {
             Self::Damage(i, Harm::Truncate) => write!(f, "node {i}: a file cut short"),
             Self::Damage(i, Harm::FlipBit) => write!(f, "node {i}: a bit flipped"),
             Self::Clock(i, seconds) => write!(f, "node {i}'s clock {seconds:+} s"),
+            Self::Hostile(Attack::Collide) => write!(f, "an issuer collides"),
+            Self::Hostile(Attack::Flood) => write!(f, "an issuer floods"),
+            Self::Hostile(Attack::Refuse) => write!(f, "an issuer is refused"),
+            Self::Hostile(Attack::Backlog(i)) => write!(f, "an issuer fills node {i}"),
         }
     }
 }
@@ -255,7 +298,7 @@ mod tests {
         for seed in 0..200 {
             let plan = Plan::draw(seed, Duration::from_secs(300));
             let kinds: std::collections::BTreeSet<_> = plan.faults().map(Fault::kind).collect();
-            assert_eq!(kinds.len(), 10, "seed {seed}");
+            assert_eq!(kinds.len() as u64, KINDS, "seed {seed}");
             assert_eq!(plan.faults().filter(|fault| fault.kind() == "damage").count(), 1);
             let faults: Vec<Fault> = plan.faults().collect();
             let damage = faults.iter().position(|fault| fault.kind() == "damage").expect("there is one");

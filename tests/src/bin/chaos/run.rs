@@ -19,6 +19,7 @@ use crate::{
     book::Book,
     demands,
     field::Field,
+    hostile::Offender,
     load::{Desk, Load},
     plan::{Episode, Fault, Plan},
     timeline::{Row, Timeline},
@@ -75,8 +76,10 @@ fn break_and_demand(
         trust: Arc::new(field.cluster.trust()?),
         book: Book::default(),
     };
+    let offender = Offender::new(desk.folders.clone(), field.stranger.clone(), plan.seed, runtime);
     let mut run = Run {
         field,
+        offender,
         book: desk.book.clone(),
         load: Load::start(desk.clone(), plan.seed, runtime),
         started: Instant::now(),
@@ -99,6 +102,7 @@ fn break_and_demand(
 
 struct Run<'a> {
     field: &'a mut Field,
+    offender: Offender,
     book: Book,
     load: Load,
     started: Instant,
@@ -130,8 +134,10 @@ impl Run<'_> {
                     _ => {}
                 }
                 let notes = self.field.begin(fault, &mut random)?;
-                if let Fault::FullDisk(i) = fault {
-                    self.load.flood(i);
+                match fault {
+                    Fault::FullDisk(i) => self.load.flood(i),
+                    Fault::Hostile(attack) => self.offender.begin(attack),
+                    _ => {}
                 }
                 let at = from - self.started;
                 let zero = Duration::ZERO;
@@ -139,6 +145,9 @@ impl Run<'_> {
                     Some((Row { fault, at, lasted: zero, pause: zero, recovery: zero, notes }, from));
             } else if let Some((row, from)) = &mut rows[number] {
                 row.notes.extend(self.field.end(fault)?);
+                if let Fault::Hostile(_) = fault {
+                    row.notes.push(self.offender.end());
+                }
                 row.lasted = from.elapsed();
             }
         }
