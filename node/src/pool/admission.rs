@@ -167,10 +167,19 @@ impl Admission {
                 let seen = self.contents.index().changes_of(issuer);
                 Until::Changes(issuer.clone(), seen, self.clock.now().0 + REFUSED_MS)
             }
-            // The blocks that this one lacks may be on their way.
-            (SubmitError::Refused(BatchRefusal::NoTarget(_) | BatchRefusal::FromTheFuture), _)
-            | (SubmitError::Full(_) | SubmitError::Busy, _) => soon(),
-            (SubmitError::Refused(_) | SubmitError::Dropped, _) => Until::End,
+            // What is so for every version of this id, and for good.
+            (
+                SubmitError::Dropped
+                | SubmitError::Refused(
+                    BatchRefusal::AnotherLedger(_)
+                    | BatchRefusal::GenesisAuthor
+                    | BatchRefusal::ChangedSince(_)
+                    | BatchRefusal::Expired,
+                ),
+                _,
+            ) => Until::End,
+            // Room and blocks may come any moment; and another version of this id may be signed well.
+            (SubmitError::Refused(_) | SubmitError::Full(_) | SubmitError::Busy, _) => soon(),
         };
         self.contents.exchange().decline(batch.id(), until);
     }
@@ -188,9 +197,10 @@ impl Admission {
             | BatchRefusal::UnregisteredType(_) => true,
             BatchRefusal::Author(AuthorError::KeyNotValid) => !self.is_key_known(batch),
             BatchRefusal::Author(_) => true,
-            // Other nodes may be ahead of this one, or were behind it.
-            BatchRefusal::NoTarget(_) | BatchRefusal::Status { .. } => false,
-            BatchRefusal::ChangedSince(_)
+            // Other nodes may be ahead of this one, or were behind it; and so may their clocks.
+            BatchRefusal::NoTarget(_)
+            | BatchRefusal::Status { .. }
+            | BatchRefusal::ChangedSince(_)
             | BatchRefusal::Expired
             | BatchRefusal::FromTheFuture
             | BatchRefusal::Duplicate => false,

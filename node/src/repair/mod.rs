@@ -25,7 +25,7 @@ use crate::{
     setup::{self, SetupError},
     storage::{
         Db, Durability, FolderError, Read, StoppedFolder, StorageError, ValueCodec, Writes,
-        tables::{Batches, Evidence, Journal, Meta, MetaKey, Pool, PoolEntry, ProposedBatches},
+        tables::{Batches, Dropped, Evidence, Journal, Meta, MetaKey, Pool, PoolEntry, ProposedBatches},
     },
 };
 
@@ -203,7 +203,25 @@ impl Carry<'_> {
             kept += 1;
             self.wrote(bytes.len())?;
         }
+        if let Ok(batches) = &batches {
+            self.dropped(batches)?;
+        }
         Ok((kept, lost, None))
+    }
+
+    /// Batches that the operator dropped, as far as they can be read: a block in the journal may name one, with its bytes where
+    /// the pool had put them.
+    fn dropped(&mut self, batches: &impl Read) -> Result<(), StorageError> {
+        let Ok(table) = readable(self.folder.read::<Dropped>())? else { return Ok(()) };
+        for entry in table.range::<Dropped>(..) {
+            let Ok((id, at)) = readable(entry)? else { return Ok(()) };
+            self.writes.put::<Dropped>(&id, &at);
+            if let Ok(Some(bytes)) = readable(batches.get::<Batches>(&id))? {
+                self.writes.put::<Batches>(&id, &bytes);
+                self.wrote(bytes.len())?;
+            }
+        }
+        Ok(())
     }
 
     /// Evidence against others; says why some of it is lost.
