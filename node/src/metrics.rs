@@ -36,6 +36,7 @@ pub struct Metrics {
     block_time: Gauge<i64, AtomicI64>,
     pool_batches: Gauge<i64, AtomicI64>,
     pool_bytes: Gauge<i64, AtomicI64>,
+    pool_waiting: Gauge<i64, AtomicI64>,
     batches: Counter<u64, AtomicU64>,
     records: Counter<u64, AtomicU64>,
     submissions: Family<ReasonLabel, Counter>,
@@ -67,6 +68,7 @@ impl Default for Metrics {
         let block_time = gauge("block_time_ms", "Time of the newest final block, ms since 1970");
         let pool_batches = gauge("pool_batches", "Accepted batches that are not decided yet");
         let pool_bytes = gauge("pool_bytes", "Their bytes");
+        let pool_waiting = gauge("pool_waiting", "Those of them that wait for something of their own");
         let quorum = gauge("quorum", "Authorities that must agree");
         let taking_part = gauge("authorities_taking_part", "Authorities that are heard and vote");
         let mut counter = |name, help| {
@@ -97,6 +99,7 @@ impl Default for Metrics {
             block_time,
             pool_batches,
             pool_bytes,
+            pool_waiting,
             batches,
             records,
             submissions,
@@ -157,7 +160,8 @@ impl Metrics {
 
     /// All metrics in the OpenMetrics text format.
     #[must_use]
-    pub fn render(&self, pool: PoolSize) -> String {
+    pub fn render(&self, pool: PoolSize, waiting: usize) -> String {
+        self.pool_waiting.set(clamp(waiting as u64));
         self.pool_batches.set(clamp(pool.batches as u64));
         self.pool_bytes.set(clamp(pool.bytes as u64));
         let mut out = String::new();

@@ -233,7 +233,7 @@ fn alerts_are_on_what_a_node_measures() {
     let metrics = Metrics::default();
     let snapshot = Snapshot::untold(4, 3, Some(0));
     metrics.finality(&snapshot, &diagnose(&snapshot));
-    let measured = metrics.render(PoolSize::default());
+    let measured = metrics.render(PoolSize::default(), 0);
     let entries = yaml_entries(&read("prometheus/alerts.yml"));
     let of = |name: &str| {
         let path = format!("groups/-/rules/-/{name}");

@@ -75,7 +75,11 @@ fn text(url: &str, answer: &Result<StatusResponse, NodeError>) -> Vec<String> {
         status.log_size,
         moment(status.checkpoint_as_of_ms)
     ));
-    lines.push(format!("  pool         {} batches, {} bytes", status.pool_batches, status.pool_bytes));
+    let mut pool = format!("  pool         {} batches, {} bytes", status.pool_batches, status.pool_bytes);
+    if status.pool_waiting > 0 {
+        pool = format!("{pool}; {} wait for something of their own", status.pool_waiting);
+    }
+    lines.push(pool);
     lines.push(format!("  up           {} s", Duration::from_millis(status.uptime_ms).as_secs()));
     lines.extend(authorities(status));
     lines
@@ -252,6 +256,7 @@ fn as_json(url: &str, answer: &Result<StatusResponse, NodeError>) -> Value {
         "checkpoint_as_of_ms": status.checkpoint_as_of_ms,
         "pool_batches": status.pool_batches,
         "pool_bytes": status.pool_bytes,
+        "pool_waiting": status.pool_waiting,
         "quorum": status.quorum,
         "missing": missing.collect::<Vec<_>>(),
         "finality": status.finality.as_ref().map(super::finality::as_json),
@@ -319,6 +324,7 @@ mod tests {
             checkpoint_as_of_ms: 1_795_000_000_000,
             pool_batches: 1,
             pool_bytes: 200,
+            pool_waiting: 1,
             quorum: 3,
             authorities: vec![here, authority("b", true), slow, never],
             uptime_ms: 61_000,
@@ -338,7 +344,7 @@ mod tests {
              \x20 ledger       {ledger} (neustadt.example/x)\n\
              \x20 block        12 of {at}, view 15\n\
              \x20 log          40 leaves, checkpoint as of {at}\n\
-             \x20 pool         1 batches, 200 bytes\n\
+             \x20 pool         1 batches, 200 bytes; 1 wait for something of their own\n\
              \x20 up           61 s\n\
              \x20 authorities  4, 3 reachable, 3 needed; missing: d\n\
              \x20           where              release  block  behind  view   clock       heard  cosigned\n\

@@ -10,5 +10,5 @@ pub(super) fn routes(context: &Context) -> Router {
 
 async fn metrics(State(context): State<Context>) -> impl IntoResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], context.metrics.render(context.pool.size()))
+    ([(header::CONTENT_TYPE, kind)], context.metrics.render(context.pool.size(), context.pool.waiting()))
 }
