@@ -42,6 +42,6 @@ pub use lookup::{
 pub use paths::PathCache;
 pub use receipts::{BatchReceipts, ReceiptFailure, batch_receipts, receipt, receipt_cached};
 pub use rules::{BatchRefusal, Rules, check_author, check_batch, check_next};
-pub use state::{FinalState, LastRead, State, Tip};
+pub use state::{FinalState, LastRead, State, Tip, next_time};
 pub use statuses::{Statuses, TakenStep};
 pub use tiles::{StoredTiles, bundle_bytes, consistency, tile_bytes};

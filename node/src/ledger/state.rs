@@ -87,6 +87,12 @@ pub trait State: StatusReader<Error = StorageError> {
     fn contains(&self, batch: &BatchId) -> Result<bool, StorageError>;
 }
 
+/// The earliest time that a block on this state may have, by a clock.
+#[must_use]
+pub fn next_time(state: &dyn State, clock: TimeMs) -> TimeMs {
+    clock.max(TimeMs(state.tip().time.0.saturating_add(1)))
+}
+
 /// A final batch whose author was read last. What stands in the final log never changes.
 #[derive(Debug, Default)]
 pub struct LastRead(Option<(LeafIndex, BatchAuthor)>);

@@ -9,11 +9,12 @@ use super::{
     contents::{Contents, describe, issuer_of},
     exchange::Until,
     index::{Entry, PoolFull},
+    schedule::Seen,
 };
 use crate::{
     clock::Clock,
     finality::Finality,
-    ledger::{BatchRefusal, Rules, State, check_batch},
+    ledger::{BatchRefusal, Rules, State, check_batch, next_time},
     storage::{
         Db, Durability, Read, StorageError, Writes,
         tables::{Batches, Dropped, Outcome, Outcomes, Pool as PoolTable, PoolEntry},
@@ -120,8 +121,8 @@ struct New {
     place: usize,
     batch: Arc<Batch>,
     origin: Origin,
-    /// How often its issuer's statuses had changed when it was checked.
-    seen: u64,
+    /// What its check found.
+    seen: Seen,
 }
 
 impl Admission {
@@ -231,7 +232,7 @@ impl Admission {
         }
         let entry = describe(batch).ok_or(BatchRefusal::GenesisAuthor)?;
         // What has no room need not be checked; nor may the check be older than what it is remembered by.
-        let seen = {
+        let changes = {
             let index = self.contents.index();
             index.check_room(&entry, &staged.entries)?;
             if origin == Origin::Submitted {
@@ -239,17 +240,19 @@ impl Admission {
             }
             index.changes_of(&entry.issuer)
         };
-        match check_batch(&*self.finality.state(), &self.rules, batch, self.clock.now())? {
+        let state = self.finality.state();
+        let seen = match check_batch(&*state, &self.rules, batch, next_time(&*state, self.clock.now()))? {
+            Ok(()) => Seen::Good(changes),
             // Its issuer must hear `refused`, on final state, before it may sign the records again: so it goes in where
             // it was submitted, and is decided with the others. All else is good, its key too, so nobody else comes in
             // this way.
-            Err(BatchRefusal::Expired) if origin == Origin::Submitted => {}
+            Err(BatchRefusal::Expired) if origin == Origin::Submitted => Seen::Refused,
             // It became final a moment ago.
             Err(BatchRefusal::Duplicate) => {
                 return self.outcome(&id)?.map(Admitted::Decided).ok_or(BatchRefusal::Duplicate.into());
             }
-            checked => checked?,
-        }
+            Err(refusal) => return Err(refusal.into()),
+        };
         staged.ids.insert(id);
         staged.entries.push(entry);
         staged.new.push(New { place, batch: Arc::clone(batch), origin, seen });
@@ -283,7 +286,7 @@ impl Admission {
         self.db.commit(writes, Durability::Unsynced)?;
         let mut index = self.contents.index();
         for (sequence, entry, new) in &written {
-            index.insert(*sequence, entry.clone(), Some(new.seen));
+            index.insert(*sequence, entry.clone(), new.seen);
             index.cache.insert(entry.id, Arc::clone(&new.batch));
         }
         drop((index, turn));

@@ -8,6 +8,7 @@ use super::{
     cost::{changes_in, cost},
     exchange::Exchange,
     index::{Entry, PoolIndex, PoolLimits},
+    schedule::Seen,
 };
 use crate::storage::{
     Db, Durability, Read, StorageError, Writes,
@@ -41,17 +42,21 @@ impl Contents {
     /// them is dropped, and told of.
     pub(super) fn load(db: &Db, limits: PoolLimits, tip: TimeMs, now: TimeMs) -> Result<Self, PoolFailure> {
         let mut index = PoolIndex::new(limits);
-        index.begin_at(tip);
         for entry in db.range::<PoolTable>(..) {
             let (sequence, entry) = entry?;
             let id = BatchId(entry.batch_id);
             let batch = stored(db, &id)?.ok_or_else(|| {
                 StorageError::corrupt("pool", format!("the bytes of batch {id} are missing"))
             })?;
-            index.insert(sequence, describe(&batch).expect("only batches of issuers are accepted"), None);
+            index.insert(
+                sequence,
+                describe(&batch).expect("only batches of issuers are accepted"),
+                Seen::Never,
+            );
             index.cache.insert(id, batch.into());
         }
         index.synced();
+        index.begin_at(tip);
         let beyond = index.beyond();
         if !beyond.is_empty() {
             let (mut writes, count) = (Writes::new(), beyond.len());

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock::Clock,
     finality::Finality,
-    ledger::{BatchRefusal, ExecutedBlock, Rules, check_author},
+    ledger::{BatchRefusal, ExecutedBlock, Rules, check_author, next_time},
     messages::Offer,
     peer::Peer,
     refusal::RefusedReason,
@@ -74,7 +74,8 @@ impl Pool {
         if self.contains(&id) || gate.db.contains::<Outcomes>(&id.0)? {
             return Ok(());
         }
-        let checked = check_author(&*gate.finality.state(), &gate.rules, batch, gate.clock.now())?;
+        let state = gate.finality.state();
+        let checked = check_author(&*state, &gate.rules, batch, next_time(&*state, gate.clock.now()))?;
         Ok(checked?)
     }
 

@@ -7,7 +7,7 @@ use markstein_proto::{BatchId, IssuerId, TimeMs, status::Status};
 use super::{
     cache::BatchCache,
     rate::Rate,
-    schedule::{Found, Schedule, Wait},
+    schedule::{Arrival, Found, Schedule, Seen, Wait},
 };
 use crate::{
     ledger::{BatchRefusal, ExecutedBlock},
@@ -204,9 +204,16 @@ impl PoolIndex {
         self.schedule.changes_of(issuer)
     }
 
-    /// Takes a batch in; `seen` as [`Schedule::insert`] has it.
-    pub(super) fn insert(&mut self, sequence: u64, entry: Entry, seen: Option<u64>) {
-        self.schedule.insert(sequence, entry.issuer.clone(), entry.cost, entry.changes_status, seen);
+    /// Takes a batch in.
+    pub(super) fn insert(&mut self, sequence: u64, entry: Entry, seen: Seen) {
+        let arrival = Arrival {
+            issuer: entry.issuer.clone(),
+            cost: entry.cost,
+            changes: entry.changes_status,
+            created_at: entry.created_at,
+            seen,
+        };
+        self.schedule.insert(sequence, arrival);
         self.next = self.next.max(sequence + 1);
         let held = self.issuers.entry(entry.issuer.clone()).or_default();
         for size in [held, &mut self.total] {
@@ -329,9 +336,10 @@ impl PoolIndex {
         }
     }
 
-    /// The state that the store holds is of this time.
-    pub(super) const fn begin_at(&mut self, tip: TimeMs) {
+    /// All that is in the store is here, and the newest final block is of this time.
+    pub(super) fn begin_at(&mut self, tip: TimeMs) {
         self.tip = tip;
+        self.schedule.age(tip);
     }
 
     /// What was found hopeless since this was asked last.
@@ -424,7 +432,7 @@ mod tests {
     fn the_pool_is_bounded_in_bytes_and_per_issuer() {
         let mut index = PoolIndex::new(LIMITS);
         assert_eq!(index.check_room(&entry(1, "a", 71), &[]), Err(PoolFull::Issuer));
-        index.insert(0, entry(1, "a", 40), None);
+        index.insert(0, entry(1, "a", 40), Seen::Never);
         assert_eq!(index.check_room(&entry(2, "a", 31), &[]), Err(PoolFull::Issuer));
         assert_eq!(index.check_room(&entry(2, "a", 30), &[]), Ok(()));
         assert_eq!(index.check_room(&entry(2, "a", 20), &[entry(3, "a", 1)]), Err(PoolFull::Issuer));
@@ -436,7 +444,7 @@ mod tests {
     fn what_is_removed_makes_room_and_order_stays() {
         let mut index = PoolIndex::new(LIMITS);
         for number in 0..4 {
-            index.insert(u64::from(number), entry(number, "a", 10), None);
+            index.insert(u64::from(number), entry(number, "a", 10), Seen::Never);
         }
         assert_eq!(index.list(0, 9).0.len(), 4);
         assert_eq!(index.remove(&entry(0, "a", 10).id), Some(0));
@@ -455,7 +463,7 @@ mod tests {
         let mut index = PoolIndex::new(PoolLimits { batches_per_issuer_max: 9, ..LIMITS });
         let id = |number| offer(&entry(number, "a", 10));
         assert_eq!(index.offers(0, 3), (vec![], 0));
-        (0..7).for_each(|number| index.insert(u64::from(number), entry(number, "a", 10), None));
+        (0..7).for_each(|number| index.insert(u64::from(number), entry(number, "a", 10), Seen::Never));
         assert_eq!(index.offers(0, 3), (vec![id(0), id(1), id(2)], 3));
         index.remove(&id(3).id);
         index.remove(&id(1).id);
@@ -467,10 +475,10 @@ mod tests {
     #[test]
     fn what_came_after_a_sync_is_not_durable() {
         let mut index = PoolIndex::new(LIMITS);
-        index.insert(0, entry(0, "a", 10), None);
+        index.insert(0, entry(0, "a", 10), Seen::Never);
         assert!(index.is_unsynced(&entry(0, "a", 10).id));
         index.synced();
-        index.insert(1, entry(1, "a", 10), None);
+        index.insert(1, entry(1, "a", 10), Seen::Never);
         assert!(!index.is_unsynced(&entry(0, "a", 10).id) && index.is_unsynced(&entry(1, "a", 10).id));
         assert!(!index.is_unsynced(&entry(2, "a", 10).id), "it is not here");
     }

@@ -10,7 +10,7 @@ use super::{
     schedule::{Cause, Found, Wait},
 };
 use crate::{
-    ledger::{BatchRefusal, FinalState, Rules, State, check_batch},
+    ledger::{BatchRefusal, FinalState, Rules, State, check_batch, next_time},
     refusal::RefusedReason,
     storage::StorageError,
 };
@@ -54,7 +54,7 @@ impl Admission {
 /// What becomes of a batch on final state, where the next block may be of time `now`.
 fn find(state: &FinalState, rules: &Rules, batch: &Batch, now: TimeMs) -> Result<Found, StorageError> {
     let tip = state.tip().time;
-    let time = now.max(TimeMs(tip.0 + 1));
+    let time = next_time(state, now);
     let why = match check_batch(state, rules, batch, time)? {
         Ok(()) => return Ok(Found::Ready),
         Err(why) => why,

@@ -139,7 +139,12 @@ impl Cluster {
                 }
                 // The node may know less of the ledger than whoever made it, or more.
                 Some((Err(SubmitError::Refused(why)), _))
-                    if matches!(why, BatchRefusal::NoTarget(_) | BatchRefusal::Status { .. }) =>
+                    if matches!(
+                        why,
+                        BatchRefusal::NoTarget(_)
+                            | BatchRefusal::Status { .. }
+                            | BatchRefusal::ChangedSince(_)
+                    ) =>
                 {
                     assert_eq!(self.clients.submissions[number].changes, Some(true), "node {node}: {why}");
                 }

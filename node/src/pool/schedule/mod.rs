@@ -10,7 +10,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use markstein_proto::{IssuerId, LeafIndex, TimeMs, status::Status};
+use markstein_proto::{BATCH_AGE_MAX_MS, CHANGE_SETTLED_MS, IssuerId, LeafIndex, TimeMs, status::Status};
 
 use super::cost::{BLOCK_COST_MAX, TURN_COST};
 use crate::{ledger::BatchRefusal, refusal::RefusedReason};
@@ -56,6 +56,28 @@ pub enum Found {
     Hopeless(RefusedReason),
 }
 
+/// What is known of a batch that comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Nothing: it was in the store.
+    Never,
+    /// It may stand in the next block, on a final state when its issuer's statuses had changed so often.
+    Good(u64),
+    /// It may not.
+    Refused,
+}
+
+/// A batch that comes.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival {
+    pub(super) issuer: IssuerId,
+    pub(super) cost: u64,
+    /// Whether it changes statuses.
+    pub(super) changes: bool,
+    pub(super) created_at: TimeMs,
+    pub(super) seen: Seen,
+}
+
 /// Where a batch is.
 #[derive(Clone, Debug)]
 enum Place {
@@ -71,6 +93,8 @@ struct Item {
     issuer: IssuerId,
     cost: u64,
     changes: bool,
+    /// With a final block later than this it is too old.
+    expires: TimeMs,
     place: Place,
 }
 
@@ -100,6 +124,8 @@ pub(super) struct Schedule {
     by_time: BTreeSet<(TimeMs, u64)>,
     /// Waiting batches that wait for a block.
     by_block: BTreeSet<u64>,
+    /// All batches by the next age at which what is ready may have become what is not.
+    by_age: BTreeSet<(TimeMs, u64)>,
     hopeless: Vec<(u64, RefusedReason)>,
     /// How often the statuses of an issuer's records changed since the start.
     changes: BTreeMap<IssuerId, u64>,
@@ -112,26 +138,46 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// A batch came. One that was just looked at on final state, when its issuer's statuses had changed `seen` times, is
-    /// not looked at again where nothing changed since.
-    pub(super) fn insert(
-        &mut self,
-        number: u64,
-        issuer: IssuerId,
-        cost: u64,
-        changes: bool,
-        seen: Option<u64>,
-    ) {
-        let fresh = seen == Some(self.changes_of(&issuer)) && self.has_room(&issuer);
-        let place = if !changes || fresh { Place::Ready } else { Place::Queued };
-        self.items.insert(number, Item { issuer, cost, changes, place: Place::Hopeless });
-        self.put(number, place);
+    /// A batch came. One that was just found good is not looked at again where nothing changed since.
+    pub(super) fn insert(&mut self, number: u64, arrival: Arrival) {
+        let Arrival { issuer, cost, changes, created_at, seen } = arrival;
+        let is_ready = match seen {
+            Seen::Refused => false,
+            _ if !changes => true,
+            Seen::Never => false,
+            Seen::Good(seen) => seen == self.changes_of(&issuer) && self.has_room(&issuer),
+        };
+        let after = |span: u64| TimeMs(created_at.0.saturating_add(span));
+        let expires = after(BATCH_AGE_MAX_MS);
+        let first = if changes { after(CHANGE_SETTLED_MS) } else { expires };
+        self.by_age.insert((first, number));
+        self.items.insert(number, Item { issuer, cost, changes, expires, place: Place::Hopeless });
+        self.put(number, if is_ready { Place::Ready } else { Place::Queued });
+    }
+
+    /// The newest final block is of time `time`: what was ready and came to an age at which it may be refused is to be looked
+    /// at.
+    pub(super) fn age(&mut self, time: TimeMs) {
+        while let Some((age, number)) = self.by_age.first().copied().filter(|(age, _)| *age < time) {
+            self.by_age.remove(&(age, number));
+            let Some(item) = self.items.get(&number) else { continue };
+            if age < item.expires {
+                self.by_age.insert((item.expires, number));
+            }
+            if matches!(item.place, Place::Ready) {
+                self.put(number, Place::Queued);
+            }
+        }
     }
 
     /// A batch goes.
     pub(super) fn remove(&mut self, number: u64) {
         self.lift(number);
         let Some(item) = self.items.remove(&number) else { return };
+        let settled = item.expires.0.saturating_sub(BATCH_AGE_MAX_MS).saturating_add(CHANGE_SETTLED_MS);
+        for age in [item.expires, TimeMs(settled)] {
+            self.by_age.remove(&(age, number));
+        }
         self.hopeless.retain(|(at, _)| *at != number);
         if self.queues.get(&item.issuer).is_some_and(Queue::is_empty) {
             self.queues.remove(&item.issuer);
@@ -245,6 +291,7 @@ impl Schedule {
         }
         let due: Vec<u64> = self.by_time.range(..(time, 0)).map(|(_, number)| *number).collect();
         due.into_iter().for_each(|number| self.put(number, Place::Queued));
+        self.age(time);
         self.settle();
     }
 

@@ -7,6 +7,11 @@ fn issuer(name: &str) -> IssuerId {
     IssuerId::new(name).unwrap()
 }
 
+/// Made at 1,000,000: it settles and ends long after.
+fn arrival(issuer: IssuerId, cost: u64, changes: bool, seen: Seen) -> Arrival {
+    Arrival { issuer, cost, changes, created_at: TimeMs(1_000_000), seen }
+}
+
 fn refusal() -> BatchRefusal {
     BatchRefusal::Duplicate
 }
@@ -15,10 +20,10 @@ fn refusal() -> BatchRefusal {
 fn every_issuer_has_a_turn_before_one_has_a_second() {
     let mut schedule = Schedule::default();
     for number in 0..1_000 {
-        schedule.insert(number, issuer("a"), 10_032, false, None);
+        schedule.insert(number, arrival(issuer("a"), 10_032, false, Seen::Never));
     }
-    schedule.insert(1_000, issuer("b"), 33, false, None);
-    schedule.insert(1_001, issuer("c"), 33, false, None);
+    schedule.insert(1_000, arrival(issuer("b"), 33, false, Seen::Never));
+    schedule.insert(1_001, arrival(issuer("c"), 33, false, Seen::Never));
     let order = schedule.for_block(|_| false);
     let place = |number: u64| order.iter().position(|it| *it == number).unwrap();
     let turn = (TURN_COST / 10_032 + 1) as usize;
@@ -31,14 +36,14 @@ fn every_issuer_has_a_turn_before_one_has_a_second() {
 #[test]
 fn what_is_in_a_block_already_takes_no_turn() {
     let mut schedule = Schedule::default();
-    (0..100).for_each(|number| schedule.insert(number, issuer("a"), 40_032, false, None));
+    (0..100).for_each(|number| schedule.insert(number, arrival(issuer("a"), 40_032, false, Seen::Never)));
     assert_eq!(schedule.for_block(|number| number < 50)[0], 50);
 }
 
 #[test]
 fn an_issuer_has_a_few_changes_ready_and_the_others_are_looked_at_later() {
     let mut schedule = Schedule::default();
-    (0..20).for_each(|number| schedule.insert(number, issuer("a"), 100, true, None));
+    (0..20).for_each(|number| schedule.insert(number, arrival(issuer("a"), 100, true, Seen::Never)));
     assert!(!schedule.has_ready());
     let mut looked = 0;
     while schedule.has_queued() {
@@ -56,7 +61,7 @@ fn an_issuer_has_a_few_changes_ready_and_the_others_are_looked_at_later() {
 #[test]
 fn a_look_at_an_older_state_counts_for_nothing() {
     let mut schedule = Schedule::default();
-    schedule.insert(0, issuer("a"), 100, true, None);
+    schedule.insert(0, arrival(issuer("a"), 100, true, Seen::Never));
     let number = schedule.next_queued().unwrap();
     schedule.finalized(TimeMs(5), &[(LeafIndex(1), Status::Revoked)], [&issuer("a")]);
     schedule.place(number, 0, Found::Ready);
@@ -72,7 +77,7 @@ fn what_waits_is_woken_by_what_it_waits_for_and_by_nothing_else() {
     let wants = |target, wants| Cause::Status { target: LeafIndex(target), wants };
     let causes = [wants(7, Status::Valid), wants(7, Status::Suspended), wants(8, Status::Valid), Cause::Time];
     for (number, cause) in (0..).zip(causes) {
-        schedule.insert(number, a.clone(), 100, true, None);
+        schedule.insert(number, arrival(a.clone(), 100, true, Seen::Never));
         let wait = Wait { cause, why: refusal(), decided_after: TimeMs(1_000 + number) };
         schedule.place(number, 0, Found::Waits(wait));
     }
@@ -94,7 +99,7 @@ fn what_waits_is_woken_by_what_it_waits_for_and_by_nothing_else() {
 #[test]
 fn what_collides_with_a_block_is_looked_at_once_that_is_settled() {
     let mut schedule = Schedule::default();
-    schedule.insert(0, issuer("a"), 100, false, None);
+    schedule.insert(0, arrival(issuer("a"), 100, false, Seen::Never));
     schedule.set_aside(0, refusal(), TimeMs(1_000));
     assert!(!schedule.has_ready() && !schedule.has_queued());
     schedule.settle();
@@ -119,7 +124,8 @@ fn places_and_sums_agree() {
             let who = names[random(3) as usize].clone();
             match random(7) {
                 0 | 1 => {
-                    schedule.insert(next, who, 32 + random(100), random(2) == 0, Some(random(3)));
+                    let seen = [Seen::Never, Seen::Refused, Seen::Good(random(3))][random(3) as usize];
+                    schedule.insert(next, arrival(who, 32 + random(100), random(2) == 0, seen));
                     next += 1;
                 }
                 2 => schedule.remove(any),
@@ -163,4 +169,27 @@ fn check(schedule: &Schedule) {
         count(&|place| matches!(place, Place::Waiting(wait) if !matches!(wait.cause, Cause::Time)))
     });
     assert!(schedule.queues.values().all(|queue| queue.changing.len() <= READY_CHANGES_MAX));
+}
+
+#[test]
+fn what_is_ready_is_looked_at_when_it_comes_to_an_age() {
+    let made = 1_000_000;
+    let mut schedule = Schedule::default();
+    schedule.insert(0, arrival(issuer("a"), 100, false, Seen::Good(0)));
+    schedule.insert(1, arrival(issuer("b"), 100, true, Seen::Good(0)));
+    schedule.insert(2, arrival(issuer("c"), 100, false, Seen::Refused));
+    assert_eq!(schedule.next_queued(), Some(2), "it was refused");
+    schedule.remove(2);
+    schedule.age(TimeMs(made + CHANGE_SETTLED_MS));
+    assert!(!schedule.has_queued());
+    schedule.age(TimeMs(made + CHANGE_SETTLED_MS + 1));
+    assert_eq!(schedule.next_queued(), Some(1));
+    schedule.place(1, 0, Found::Ready);
+    schedule.age(TimeMs(made + BATCH_AGE_MAX_MS));
+    assert!(!schedule.has_queued());
+    schedule.age(TimeMs(made + BATCH_AGE_MAX_MS + 1));
+    assert_eq!(schedule.queued, 2);
+    schedule.remove(0);
+    schedule.remove(1);
+    assert!(schedule.by_age.is_empty());
 }
