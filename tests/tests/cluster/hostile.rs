@@ -7,6 +7,7 @@ use markstein_tests::{
     hostile::{Hostile, Poured, pour},
     random::Random,
 };
+use tokio::task::JoinHandle;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::{
@@ -18,8 +19,11 @@ use crate::{
 /// Batches of ten thousand changes that wait, enough to keep a node busy for longer than a view lasts if it looks at
 /// all of them for each block.
 const DEAR: usize = 240;
-/// After a restart of all. Less than one share of a pool.
+/// After a restart of all, where nobody waits for what was decided before.
 const DEAR_AT_RESTART: usize = 120;
+/// Batches that keep coming; those of a group collide with each other.
+const MORE: usize = 64;
+const GROUP: usize = 8;
 /// Fewer, so that blocks are made whatever these cost: here they are fetched, again and again.
 const DEAR_TO_FETCH: usize = 12;
 /// By a node's clock: so long nothing may be fetched, while some heartbeats pass.
@@ -61,6 +65,34 @@ fn colliding(hostile: &mut Hostile, count: usize) -> Vec<Submission> {
     (0..count).map(|_| hostile.colliding().unwrap()).collect()
 }
 
+/// Goes on submitting to all nodes until it is dropped: batches that wait, and batches that are refused after much work.
+struct Onslaught(JoinHandle<()>);
+
+impl Onslaught {
+    fn start(net: &Net, hostile: &mut Hostile) -> Self {
+        let mut more = Vec::new();
+        for number in 0..MORE {
+            if number % GROUP == 0 {
+                hostile.turn();
+            }
+            more.push(hostile.colliding().unwrap().bytes());
+            more.push(hostile.refused().unwrap().bytes());
+        }
+        let apis: Vec<Api> = (0..AUTHORITIES).map(|node| net.api(node)).collect();
+        Self(net.runtime.spawn(async move {
+            for some in more.chunks(2 * GROUP).cycle() {
+                pour(&apis, some.to_vec()).await;
+            }
+        }))
+    }
+}
+
+impl Drop for Onslaught {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 #[test]
 fn colliding_batches_of_one_issuer_do_not_hold_up_anothers() {
     let (mut net, mut hostile) = ledger();
@@ -70,14 +102,17 @@ fn colliding_batches_of_one_issuer_do_not_hold_up_anothers() {
         net.cluster.start(node).unwrap();
         net.cluster.wait_answers(node).unwrap();
     }
-    for round in 0..2 {
+    let anchor_everywhere = |net: &mut Net| {
         for node in 0..AUTHORITIES {
-            let submission = net.submission();
-            net.submit(node, &submission);
-            net.wait_final(node, &submission);
-            eprintln!("round {round}, node {node}: final");
+            let (_, place) = net.anchor(node);
+            eprintln!("through node {node}: final in block {}", place.height);
         }
-    }
+    };
+    anchor_everywhere(&mut net);
+    let onslaught = Onslaught::start(&net, &mut hostile);
+    anchor_everywhere(&mut net);
+    drop(onslaught);
+    anchor_everywhere(&mut net);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use markstein_tests::{
     client::Client,
     cluster::Cluster,
     craft::{Paper, Signer, Submission},
-    grpc::Api,
+    grpc::{Api, retry_after},
     offices::admit,
     random::Random,
 };
@@ -89,9 +89,17 @@ impl Net {
         self.signer.submission(now(), papers).unwrap()
     }
 
-    /// Submits to a node that takes it.
+    /// Submits to a node that takes it, if need be when it said to come again.
     pub fn submit(&self, node: usize, submission: &Submission) -> State {
-        self.runtime.block_on(self.api(node).submit(submission.bytes())).unwrap().state.unwrap()
+        let api = self.api(node);
+        let taken = || match self.runtime.block_on(api.submit(submission.bytes())) {
+            Ok(state) => state.state,
+            Err(status) => {
+                thread::sleep(retry_after(&status).unwrap_or_else(|| panic!("{status:?}")));
+                None
+            }
+        };
+        wait_for(|| format!("node {node} takes {}", submission.id()), taken)
     }
 
     /// Submits a new batch to a node and waits until it is final.
