@@ -1,7 +1,7 @@
 //! What the tests with real processes, the demo and the benchmarks share.
 //!
 //! Everything here drives the two programs from outside, as an operator or an agency would: [`binaries`] builds
-//! them, [`devnet`] runs a ledger, [`cluster`] each of its nodes by itself, [`client`] runs `markstein`, [`grpc`] asks a node directly, [`http`] without gRPC, [`craft`] makes batches
+//! them, [`devnet`] runs a ledger, [`cluster`] each of its nodes by itself, [`client`] runs `markstein`, [`grpc`] asks a node directly, [`http`] without gRPC, [`issuers`] admits more of them, [`craft`] makes batches
 //! that no honest client sends. [`made`] makes whole logs, [`tile_server`] serves them as a node would, or otherwise.
 
 pub mod binaries;
@@ -12,6 +12,7 @@ pub mod devnet;
 pub mod files;
 pub mod grpc;
 pub mod http;
+pub mod issuers;
 pub mod made;
 pub mod process;
 pub mod random;
