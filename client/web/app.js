@@ -118,7 +118,8 @@ async function provePublic(digest) {
       else isWhole = false;
     }
     const next = named && answer.view.next_after;
-    const goesOn = typeof next === "string" && /^[a-z0-9.-]+$/.test(next) && next > after && answers < ANSWERS_MAX;
+    const isFurther = typeof next === "string" && next > after && next >= (named.at(-1)?.issuer ?? "");
+    const goesOn = isFurther && /^[a-z0-9.-]+$/.test(next) && answers < ANSWERS_MAX;
     isWhole &&= goesOn || next === null;
     after = goesOn ? next : null;
   }
