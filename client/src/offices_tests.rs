@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use markstein_proto::{
-    Height, IssuerId, TimeMs,
+    IssuerId, TimeMs,
     receipt::{StatusEvent, Verified},
 };
 use serde_json::Value;
@@ -32,8 +32,9 @@ fn verified(of: &Verified, record: &Value) -> (Verified, String) {
         .into_iter()
         .find(|status| record["status"] == status.as_str())
         .unwrap();
-    let event = StatusEvent { status, at: of.anchored_at, reason: None, index: since, height: Height(2) };
     let mut verified = of.clone();
+    let mut event: StatusEvent = of.history[0];
+    (event.status, event.index) = (status, since);
     verified.issuer = IssuerId::new(record["issuer"].as_str().unwrap()).unwrap();
     (verified.index, verified.status) = (index, status);
     verified.history = if since == index { Vec::new() } else { vec![event] };
@@ -47,6 +48,8 @@ fn every_case_has_its_offices_and_what_follows_from_them() {
     let mut ledger = Ledger::new();
     let some = entry(&["a"], NOW);
     ledger.append(some.batch(), NOW);
+    let index = ledger.receipts(some.batch().id())[0].record.index;
+    ledger.set_status(index, Status::Suspended, NOW);
     let receipt = ledger.receipts(some.batch().id()).remove(0);
     let of = receipt.verify_record(ledger.trust()).unwrap().facts;
     let cases = cases();
