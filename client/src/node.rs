@@ -83,9 +83,10 @@ impl PublicRecords {
             Whose::After(before) => id > before,
             Whose::Of(issuer) => id == issuer,
         };
-        let next = self.next.iter().filter(|_| !matches!(whose, Whose::Of(_)));
-        let goes_on =
-            next.clone().all(|next| is_further(next) && ids.last().is_none_or(|last| *last <= next));
+        let is_on = |next: &IssuerId| {
+            !matches!(whose, Whose::Of(_)) && is_further(next) && ids.last().is_none_or(|last| *last <= next)
+        };
+        let goes_on = self.next.as_ref().is_none_or(is_on);
         if !ids.is_sorted_by(|a, b| a < b) || !ids.iter().all(|id| is_further(id)) || !goes_on {
             return Err("sent records of other issuers than those asked for");
         }
@@ -194,4 +195,54 @@ impl NodeError {
 
 fn shown(reason: &str) -> String {
     if reason.is_empty() { String::new() } else { format!(" ({reason})") }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> IssuerId {
+        IssuerId::new(text).unwrap()
+    }
+
+    #[test]
+    fn an_answer_to_a_look_up_has_a_measure_and_goes_on() {
+        let answer = |issuers: &[&str], next: Option<&str>| PublicRecords {
+            by_issuer: issuers.iter().map(|issuer| (id(issuer), vec![LeafIndex(1)])).collect(),
+            next: next.map(id),
+        };
+        for (whose, issuers, next, is_good) in [
+            (Whose::All, &[][..], None, true),
+            (Whose::All, &["a", "b"], None, true),
+            (Whose::All, &["a", "b"], Some("b"), true),
+            (Whose::All, &["a", "b"], Some("c"), true),
+            (Whose::All, &["a", "b"], Some("a"), false),
+            (Whose::All, &["b", "a"], None, false),
+            (Whose::All, &["a", "a"], None, false),
+            (Whose::After(id("b")), &["c"], Some("c"), true),
+            (Whose::After(id("b")), &[], Some("c"), true),
+            (Whose::After(id("b")), &[], Some("b"), false),
+            (Whose::After(id("b")), &["b"], None, false),
+            (Whose::Of(id("b")), &["b"], None, true),
+            (Whose::Of(id("b")), &[], None, true),
+            (Whose::Of(id("b")), &["a"], None, false),
+            (Whose::Of(id("b")), &["b"], Some("b"), false),
+        ] {
+            assert_eq!(
+                answer(issuers, next).check(&whose).is_ok(),
+                is_good,
+                "{whose:?} {issuers:?} {next:?}"
+            );
+        }
+        let many = |issuers: usize, records: usize| PublicRecords {
+            by_issuer: (0..issuers).map(|n| (id(&format!("{n:03}")), vec![LeafIndex(1); records])).collect(),
+            next: None,
+        };
+        for (issuers, records, is_good) in
+            [(ISSUERS_MAX, OF_ISSUER_MAX, true), (ISSUERS_MAX + 1, 1, false), (1, OF_ISSUER_MAX + 1, false)]
+        {
+            assert_eq!(many(issuers, records).check(&Whose::All).is_ok(), is_good);
+        }
+    }
 }

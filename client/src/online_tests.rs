@@ -219,7 +219,8 @@ async fn all_issuers_that_say_the_same_are_named() {
     assert_eq!(online.verdict.exit_code(), 0);
     assert_eq!(told(&online), [("permits.example", 0, 0), ("registry.example", 0, 0)]);
     case.revoke(&registry(), case.index(&other));
-    case.ledger().set_status(case.index(&one), Status::Suspended, TimeMs(NOW.0 + 1));
+    let index = case.index(&one);
+    case.ledger().set_status(index, Status::Suspended, TimeMs(NOW.0 + 1));
     let online = case.check(None).await.unwrap();
     assert_eq!(online.verdict.exit_code(), 3);
     assert_eq!(told(&online), [("registry.example", 3, 0), ("permits.example", 3, 0)], "the worst first");
