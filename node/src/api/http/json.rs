@@ -28,8 +28,8 @@ use crate::api::{
     operations::OperationsService,
     schema::{
         Accepted, BatchState, GetCheckpointRequest, GetConsistencyProofRequest, GetGenesisRequest,
-        GetReceiptRequest, ListPublicRecordsRequest, LookupRequest, PublicRecord, RecordOfBatch, RecordStatus,
-        Role, StatusRequest, StatusResponse, SubmitRequest, anchoring_server::Anchoring,
+        GetReceiptRequest, ListPublicRecordsRequest, LookupRequest, PublicRecord, RecordOfBatch,
+        RecordStatus, Role, StatusRequest, StatusResponse, SubmitRequest, anchoring_server::Anchoring,
         batch_state::State as Wire, get_receipt_request::Record, ledger_server::Ledger,
         operations_server::Operations, verification_server::Verification,
     },
