@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use markstein_proto::{BatchId, Commitment, LeafIndex, LogSize, receipt::RECEIPT_MAX};
+use markstein_proto::{BatchId, Commitment, IssuerId, LeafIndex, LogSize, receipt::RECEIPT_MAX};
 use prost::bytes::Bytes;
 use tokio_stream::StreamExt;
 use tonic::{
@@ -24,12 +24,12 @@ use plausible::is_plausible;
 use crate::{
     api::{
         BatchState, GetBatchReceiptsRequest, GetCheckpointRequest, GetCoseReceiptRequest, GetGenesisRequest,
-        GetReceiptRequest, LookupRequest, RecordOfBatch, StatusRequest, StatusResponse, SubmitRequest,
-        WatchRequest, anchoring_client::AnchoringClient, batch_state::State, get_receipt_request::Record,
-        ledger_client::LedgerClient, operations_client::OperationsClient,
+        GetReceiptRequest, IssuerRecords, LookupRequest, RecordOfBatch, StatusRequest, StatusResponse,
+        SubmitRequest, WatchRequest, anchoring_client::AnchoringClient, batch_state::State,
+        get_receipt_request::Record, ledger_client::LedgerClient, operations_client::OperationsClient,
         verification_client::VerificationClient,
     },
-    node::{Failure, Node, NodeError, Outcome, ReceiptStream, Records, Steps, Taken},
+    node::{Failure, Node, NodeError, Outcome, PublicRecords, ReceiptStream, Records, Steps, Taken, Whose},
 };
 
 /// Longest answer that is read, in bytes: the longest receipt and a little around it.
@@ -38,8 +38,6 @@ const ANSWER_MAX: usize = RECEIPT_MAX + 64 * 1024;
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// Longest wait that a node may ask for.
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// Most records that a look-up tells of.
-const LOOKUP_MAX: usize = 100;
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
 /// Why a node's URL cannot be used.
@@ -269,14 +267,27 @@ impl Records for GrpcNode {
         self.receipt_at(index).await
     }
 
-    async fn lookup(&self, commitment: Commitment) -> Result<Vec<LeafIndex>, NodeError> {
+    async fn lookup(&self, commitment: Commitment, whose: Whose) -> Result<PublicRecords, NodeError> {
         let mut client = VerificationClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_MAX);
-        let request = self.request(LookupRequest { commitment: commitment.0.0.to_vec() });
-        let answer = self.answer(client.lookup(request)).await?;
-        if answer.indices.len() > LOOKUP_MAX {
-            return Err(self.faulty("sent more records than a look-up tells of"));
+        let (mut issuer, mut after_issuer) = (String::new(), String::new());
+        match &whose {
+            Whose::All => {}
+            Whose::After(id) => after_issuer = id.to_string(),
+            Whose::Of(id) => issuer = id.to_string(),
         }
-        Ok(answer.indices.into_iter().map(LeafIndex).collect())
+        let request = LookupRequest { commitment: commitment.0.0.to_vec(), issuer, after_issuer };
+        let answer = self.answer(client.lookup(self.request(request))).await?;
+        let id = |id: &str| IssuerId::new(id).map_err(|_| self.faulty("sent what is no issuer's id"));
+        let mut found = PublicRecords::default();
+        for IssuerRecords { issuer, records } in answer.issuers {
+            let records = records.iter().map(|record| LeafIndex(record.index)).collect();
+            found.by_issuer.push((id(&issuer)?, records));
+        }
+        if !answer.next_after.is_empty() {
+            found.next = Some(id(&answer.next_after)?);
+        }
+        found.check(&whose).map_err(|why| self.faulty(why))?;
+        Ok(found)
     }
 }
 

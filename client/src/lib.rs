@@ -11,7 +11,7 @@
 //!
 //! Later, [`refresh`] gets newer receipts, and [`online`] a verdict of today. Both compare what nodes show with the
 //! receipts at hand and with the newest log in the [`memory`]; two logs that exclude each other become [`evidence`].
-//! [`range`] gets a verdict without telling a node which record it is about.
+//! Where several issuers anchored a document, [`offices`] says what follows. [`range`] gets a verdict without telling a node which record it is about.
 //!
 //! [`audit`] reads whole ledgers over plain HTTP. [`page`] makes one file of the page on which citizens check in their browser,
 //! [`slip`] the paper that leads them there.
@@ -34,6 +34,7 @@ pub mod list;
 pub mod memory;
 pub mod node;
 pub mod observer;
+pub mod offices;
 pub mod online;
 pub mod orders;
 pub mod page;

@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use markstein_proto::{BatchId, Commitment, Hash, LeafIndex, LogSize};
+use markstein_proto::{BatchId, Commitment, Hash, IssuerId, LeafIndex, LogSize};
 use prost::bytes::Bytes;
 use tokio_stream::Stream;
 
@@ -32,11 +32,66 @@ pub trait Records: Node {
     /// The receipt of the record at a place of the log, brought up to date, as JSON without its salt.
     fn current_receipt(&self, index: LeafIndex) -> impl Future<Output = Result<Vec<u8>, NodeError>> + Send;
 
-    /// The records of a public commitment, the oldest first.
+    /// The records of a public commitment by issuer: of each issuer those of which it follows how the document stands. What
+    /// is answered has passed [`PublicRecords::check`].
     fn lookup(
         &self,
         commitment: Commitment,
-    ) -> impl Future<Output = Result<Vec<LeafIndex>, NodeError>> + Send;
+        whose: Whose,
+    ) -> impl Future<Output = Result<PublicRecords, NodeError>> + Send;
+}
+
+/// Whose public records are looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Those of all issuers.
+    All,
+    /// Those of all whose ids sort after this one.
+    After(IssuerId),
+    /// Those of this one.
+    Of(IssuerId),
+}
+
+/// Issuers that one answer to a look-up may name.
+const ISSUERS_MAX: usize = 50;
+/// Records of one issuer that it may name: of each status two, and sixteen that changed a moment ago.
+const OF_ISSUER_MAX: usize = 4 * (2 + 16);
+
+/// An answer to a look-up: places that a node names, of which nothing is verified yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublicRecords {
+    /// By issuer, in the order of their ids.
+    pub by_issuer: Vec<(IssuerId, Vec<LeafIndex>)>,
+    /// There may be more, after this one.
+    pub next: Option<IssuerId>,
+}
+
+impl PublicRecords {
+    /// Whether it is an answer to what was asked: not too much, of nobody else, and each time further on.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, whose: &Whose) -> Result<(), &'static str> {
+        let ids: Vec<&IssuerId> = self.by_issuer.iter().map(|(issuer, _)| issuer).collect();
+        let is_bounded = self.by_issuer.len() <= ISSUERS_MAX
+            && self.by_issuer.iter().all(|(_, records)| records.len() <= OF_ISSUER_MAX);
+        if !is_bounded {
+            return Err("sent more records than a look-up tells of");
+        }
+        let is_further = |id: &IssuerId| match whose {
+            Whose::All => true,
+            Whose::After(before) => id > before,
+            Whose::Of(issuer) => id == issuer,
+        };
+        let is_on = |next: &IssuerId| {
+            !matches!(whose, Whose::Of(_)) && is_further(next) && ids.last().is_none_or(|last| *last <= next)
+        };
+        let goes_on = self.next.as_ref().is_none_or(is_on);
+        if !ids.is_sorted_by(|a, b| a < b) || !ids.iter().all(|id| is_further(id)) || !goes_on {
+            return Err("sent records of other issuers than those asked for");
+        }
+        Ok(())
+    }
 }
 
 /// A node that shows the log as it is today.
@@ -140,4 +195,54 @@ impl NodeError {
 
 fn shown(reason: &str) -> String {
     if reason.is_empty() { String::new() } else { format!(" ({reason})") }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> IssuerId {
+        IssuerId::new(text).unwrap()
+    }
+
+    #[test]
+    fn an_answer_to_a_look_up_has_a_measure_and_goes_on() {
+        let answer = |issuers: &[&str], next: Option<&str>| PublicRecords {
+            by_issuer: issuers.iter().map(|issuer| (id(issuer), vec![LeafIndex(1)])).collect(),
+            next: next.map(id),
+        };
+        for (whose, issuers, next, is_good) in [
+            (Whose::All, &[][..], None, true),
+            (Whose::All, &["a", "b"], None, true),
+            (Whose::All, &["a", "b"], Some("b"), true),
+            (Whose::All, &["a", "b"], Some("c"), true),
+            (Whose::All, &["a", "b"], Some("a"), false),
+            (Whose::All, &["b", "a"], None, false),
+            (Whose::All, &["a", "a"], None, false),
+            (Whose::After(id("b")), &["c"], Some("c"), true),
+            (Whose::After(id("b")), &[], Some("c"), true),
+            (Whose::After(id("b")), &[], Some("b"), false),
+            (Whose::After(id("b")), &["b"], None, false),
+            (Whose::Of(id("b")), &["b"], None, true),
+            (Whose::Of(id("b")), &[], None, true),
+            (Whose::Of(id("b")), &["a"], None, false),
+            (Whose::Of(id("b")), &["b"], Some("b"), false),
+        ] {
+            assert_eq!(
+                answer(issuers, next).check(&whose).is_ok(),
+                is_good,
+                "{whose:?} {issuers:?} {next:?}"
+            );
+        }
+        let many = |issuers: usize, records: usize| PublicRecords {
+            by_issuer: (0..issuers).map(|n| (id(&format!("{n:03}")), vec![LeafIndex(1); records])).collect(),
+            next: None,
+        };
+        for (issuers, records, is_good) in
+            [(ISSUERS_MAX, OF_ISSUER_MAX, true), (ISSUERS_MAX + 1, 1, false), (1, OF_ISSUER_MAX + 1, false)]
+        {
+            assert_eq!(many(issuers, records).check(&Whose::All).is_ok(), is_good);
+        }
+    }
 }

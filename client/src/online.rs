@@ -1,20 +1,22 @@
-//! The verdict of today: by the newest receipt of the record, or, without a receipt, by the public commitment.
+//! The verdict of today: by the newest receipt of the record, or, without a receipt, by the public commitment, and then for
+//! each issuer that anchored it: see [`offices`](mod@crate::offices).
 
 use std::{collections::BTreeMap, path::Path};
 
-use markstein_proto::{
-    Commitment, DocumentDigest, LeafIndex, Salt,
-    receipt::{TrustRoot, Verified},
-};
+use markstein_proto::{Commitment, DocumentDigest, IssuerId, LeafIndex, Salt, receipt::TrustRoot};
 
 use crate::{
     hash::digest_file,
-    node::{Failure, NodeError, Reader},
+    node::{Failure, NodeError, Reader, Whose},
+    offices::{Office, offices, together},
     receipts,
     refresh::{FetchError, Fork, Fresh, Known, Refresher},
     retry::{How, RetryError},
-    verify::{NotChecked, Terms, Verdict, judge},
+    verify::{NotChecked, Terms, Verdict, is_of, judge},
 };
+
+/// Answers to one look-up that are taken from a node: with 50 issuers each, more than a genesis admits.
+const ANSWERS_MAX: usize = 32;
 
 /// What nodes say of a document today.
 #[derive(Debug)]
@@ -23,8 +25,8 @@ pub struct Online {
     pub verdict: Verdict,
     /// The node that it comes from, where one was asked with success.
     pub node: Option<String>,
-    /// Other records of the same document that verify, where it was looked up by its public commitment.
-    pub others: Vec<Verified>,
+    /// The issuers that anchored it, the worst first, where it was looked up by its public commitment.
+    pub offices: Vec<Office>,
     /// What other nodes said that cannot be right, and which did not answer; where it was looked up.
     pub wrong: Vec<String>,
 }
@@ -36,7 +38,7 @@ enum NoVerdict {
 }
 
 /// Checks a document by the newest receipt of its record. The receipt at hand names the record, and must verify itself;
-/// without one the public commitment names it. Nothing is written.
+/// without one the public commitment names records, of this issuer where one is asked for, else of all. Nothing is written.
 ///
 /// # Errors
 /// A [`Fork`], where one shows: then nothing that nodes say is taken.
@@ -45,29 +47,36 @@ pub async fn check<N: Reader>(
     document: &Path,
     receipt: Option<&Path>,
     terms: Terms,
+    issuer: Option<&IssuerId>,
 ) -> Result<Online, Box<Fork>> {
     let checked = match receipt {
-        Some(receipt) => by_receipt(refresher, document, receipt, terms).await,
-        None => by_commitment(refresher, document, terms).await,
+        Some(receipt) => by_receipt(refresher, document, receipt, terms, issuer).await,
+        None => by_commitment(refresher, document, terms, issuer).await,
     };
     match checked {
         Ok(online) => Ok(online),
         Err(NoVerdict::Verdict(verdict)) => {
-            Ok(Online { verdict, node: None, others: Vec::new(), wrong: Vec::new() })
+            Ok(Online { verdict, node: None, offices: Vec::new(), wrong: Vec::new() })
         }
         Err(NoVerdict::Fork(fork)) => Err(fork),
     }
 }
 
-/// The receipt at hand, where it verifies with its document.
+/// The receipt at hand, where it verifies with its document and is of the issuer that is asked for.
 ///
 /// # Errors
 /// The verdict, where it does not.
-pub fn at_hand(trust: &TrustRoot, document: &Path, receipt: &Path) -> Result<Known, Verdict> {
+pub fn at_hand(
+    trust: &TrustRoot,
+    document: &Path,
+    receipt: &Path,
+    issuer: Option<&IssuerId>,
+) -> Result<Known, Verdict> {
     let open = |why: NotChecked| Verdict::CouldNotCheck(why);
     let receipt = receipts::read(receipt).map_err(|e| open(e.into()))?; // first: the document may be large
     let digest = digest_file(document).map_err(|e| open(NotChecked::Document(e)))?;
-    receipt.verify(trust, &digest).map_err(Verdict::of)?;
+    let verified = receipt.verify(trust, &digest).map_err(Verdict::of)?;
+    is_of(&verified, issuer).map_err(open)?;
     Known::verify(receipt, trust).map_err(Verdict::of)
 }
 
@@ -76,8 +85,9 @@ async fn by_receipt<N: Reader>(
     document: &Path,
     receipt: &Path,
     terms: Terms,
+    issuer: Option<&IssuerId>,
 ) -> Result<Online, NoVerdict> {
-    let known = at_hand(refresher.trust(), document, receipt).map_err(NoVerdict::Verdict)?;
+    let known = at_hand(refresher.trust(), document, receipt, issuer).map_err(NoVerdict::Verdict)?;
     let ask = async |node: &N| match refresher.newest_of(node, known.verified.index, Some(&known)).await {
         Ok(fresh) => Ok(Ok(fresh)),
         Err(FetchError::Fork(fork)) => Ok(Err(fork)),
@@ -100,7 +110,7 @@ async fn by_receipt<N: Reader>(
     let Some(fresh) = newest else { return Err(NotChecked::Nodes(wrong.join("; ")).into()) };
     // The same record has the same commitment, so that what it proves is of this document.
     let verdict = judge(fresh.verified, terms);
-    Ok(Online { verdict, node: Some(fresh.node), others: Vec::new(), wrong })
+    Ok(Online { verdict, node: Some(fresh.node), offices: Vec::new(), wrong })
 }
 
 /// Whether it is genuine and valid by these terms.
@@ -108,23 +118,22 @@ fn is_good(fresh: &Fresh, terms: Terms) -> bool {
     judge(fresh.verified.clone(), terms).exit_code() == 0
 }
 
+/// All nodes are asked: a record that one of them withholds, be it the one that speaks against the document, another shows.
 async fn by_commitment<N: Reader>(
     refresher: &Refresher<N>,
     document: &Path,
     terms: Terms,
+    issuer: Option<&IssuerId>,
 ) -> Result<Online, NoVerdict> {
     let digest = digest_file(document).map_err(NotChecked::Document)?;
-    let ask = async |node: &N| match shown_by(refresher, node, &digest).await {
+    let ask = async |node: &N| match shown_by(refresher, node, &digest, issuer).await {
         Ok(shown) => Ok(Ok(shown)),
         Err(FetchError::Fork(fork)) => Ok(Err(fork)),
         Err(FetchError::Nodes(e)) => Err(e.last().clone()),
     };
-    let prompt = terms.prompt(refresher.trust().genesis());
-    let enough = |shown: &Result<Shown, _>| {
-        shown.as_ref().map_or(true, |shown| shown.records.iter().any(|fresh| is_good(fresh, prompt)))
-    };
-    let (mut records, mut none, mut wrong) = (BTreeMap::<LeafIndex, Fresh>::new(), 0, Vec::new());
-    for said in refresher.nodes().each(How::Once, ask, enough).await {
+    let (mut records, mut wrong) = (BTreeMap::<LeafIndex, Fresh>::new(), Vec::new());
+    let (mut none, mut whole) = (0, false);
+    for said in refresher.nodes().each(How::Awake, ask, Result::is_err).await {
         let shown = match said {
             Ok(Ok(shown)) => shown,
             Ok(Err(fork)) => return Err(NoVerdict::Fork(fork)),
@@ -134,6 +143,7 @@ async fn by_commitment<N: Reader>(
             }
         };
         none += usize::from(shown.records.is_empty());
+        whole |= shown.wrong.is_none();
         wrong.extend(shown.wrong);
         for fresh in shown.records {
             let index = fresh.verified.index;
@@ -143,23 +153,15 @@ async fn by_commitment<N: Reader>(
         }
     }
     let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
-    let mut found: Vec<_> =
-        records.into_values().map(|fresh| (judge(fresh.verified, terms), fresh.node)).collect();
-    if found.is_empty() {
-        return Err(match none {
-            0 => NotChecked::Nodes(wrong.join("; ")),
-            asked => NotChecked::NoRecord { asked, wrong },
-        }
-        .into());
+    if records.is_empty() && none > 0 {
+        return Err(NotChecked::NoRecord { asked: none, issuer: issuer.cloned(), wrong }.into());
     }
-    // The first record that is good, or else the first one.
-    let best = found.iter().position(|(verdict, _)| verdict.exit_code() == 0).unwrap_or(0);
-    let (verdict, node) = found.remove(best);
-    let others = found.into_iter().filter_map(|(verdict, _)| match verdict {
-        Verdict::Genuine { verified, .. } => Some(*verified),
-        _ => None,
-    });
-    Ok(Online { verdict, node: Some(node), others: others.collect(), wrong })
+    let records = records.into_values().map(|fresh| (fresh.verified, fresh.node)).collect();
+    let offices = offices(records, terms);
+    // What a node named and did not show may be what speaks against it.
+    let verdict = together(&offices, terms).filter(|verdict| whole || verdict.exit_code() != 0);
+    let verdict = verdict.ok_or_else(|| NotChecked::Nodes(wrong.join("; ")))?;
+    Ok(Online { verdict, node: offices.first().map(|office| office.node.clone()), offices, wrong })
 }
 
 /// What one node shows of a document.
@@ -176,31 +178,54 @@ async fn shown_by<N: Reader>(
     refresher: &Refresher<N>,
     node: &N,
     digest: &DocumentDigest,
+    issuer: Option<&IssuerId>,
 ) -> Result<Shown, FetchError> {
-    let indices = node.lookup(Commitment::of(&Salt::PUBLIC, digest)).await.map_err(RetryError::Denied)?;
     let (mut records, mut wrong) = (Vec::new(), None);
-    for index in indices {
-        let mut fresh = match refresher.newest_of(node, index, None).await {
-            Ok(fresh) => fresh,
+    let mut whose = issuer.cloned().map_or(Whose::All, Whose::Of);
+    for answers in 1.. {
+        match look_up(refresher, node, digest, &whose, &mut records).await {
+            Ok(Some(next)) if answers < ANSWERS_MAX => whose = Whose::After(next),
+            Ok(None) => break,
+            Ok(Some(_)) => {
+                let message = "names more issuers than a ledger admits";
+                wrong = Some(NodeError::new(node.name(), Failure::Faulty, message));
+                break;
+            }
             Err(FetchError::Nodes(e)) if !records.is_empty() => {
                 wrong = Some(e.last().clone());
                 break;
             }
             Err(e) => return Err(e),
-        };
-        fresh.receipt.salt = Some(Salt::PUBLIC);
-        // A node that names another record says nothing about this document.
-        if fresh.receipt.verify(refresher.trust(), digest).is_err() {
-            let message = format!("named record {index}, which is of another document");
-            wrong = Some(NodeError::new(node.name(), Failure::Faulty, message));
-            break;
         }
-        records.push(fresh);
     }
-    match wrong {
-        Some(wrong) if records.is_empty() => Err(RetryError::Denied(wrong).into()),
-        wrong => Ok(Shown { records, wrong }),
+    Ok(Shown { records, wrong })
+}
+
+/// Adds what one answer names, and says after which issuer to go on.
+async fn look_up<N: Reader>(
+    refresher: &Refresher<N>,
+    node: &N,
+    digest: &DocumentDigest,
+    whose: &Whose,
+    records: &mut Vec<Fresh>,
+) -> Result<Option<IssuerId>, FetchError> {
+    let commitment = Commitment::of(&Salt::PUBLIC, digest);
+    let found = node.lookup(commitment, whose.clone()).await.map_err(RetryError::Denied)?;
+    for (issuer, indices) in found.by_issuer {
+        for index in indices {
+            let mut fresh = refresher.newest_of(node, index, None).await?;
+            fresh.receipt.salt = Some(Salt::PUBLIC);
+            // A node that names another record says nothing about this document.
+            let is_its =
+                fresh.receipt.verify(refresher.trust(), digest).is_ok() && fresh.verified.issuer == issuer;
+            if !is_its {
+                let message = format!("named record {index}, which is of another document");
+                return Err(RetryError::Denied(NodeError::new(node.name(), Failure::Faulty, message)).into());
+            }
+            records.push(fresh);
+        }
     }
+    Ok(found.next)
 }
 
 impl From<NotChecked> for NoVerdict {

@@ -9,10 +9,11 @@ use super::*;
 use crate::{
     batches::Statement,
     entry::Entry,
+    keys::IssuerKey,
     node::Failure,
     observer::Deaf,
     retry::{Nodes, Patience},
-    testing::{FakeNode, Fault, Ledger, NOW, entry_of},
+    testing::{FakeNode, Fault, Ledger, NOW, entry_by, entry_of, issuer, registry},
 };
 
 const TERMS: Terms = Terms { now: NOW, max_age: None };
@@ -25,6 +26,8 @@ fn signed(content: &str, public: bool) -> Entry {
 struct Case {
     dir: tempfile::TempDir,
     node: FakeNode,
+    /// The issuer that is asked for.
+    issuer: Option<IssuerId>,
 }
 
 impl Case {
@@ -33,7 +36,7 @@ impl Case {
         anchored.iter().for_each(|entry| ledger.append(entry.batch(), NOW));
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("paper"), "paper").unwrap();
-        Self { dir, node: FakeNode::of(ledger, "node") }
+        Self { dir, node: FakeNode::of(ledger, "node"), issuer: None }
     }
 
     fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
@@ -67,7 +70,7 @@ impl Case {
         let nodes = Nodes::new(nodes, patience, Arc::new(Deaf));
         let trust = self.ledger().trust().clone();
         let refresher = Refresher::new(nodes, trust, None, || TimeMs(NOW.0 + 2 * 24 * 60 * 60 * 1000));
-        check(&refresher, &self.dir.path().join("paper"), receipt, terms).await
+        check(&refresher, &self.dir.path().join("paper"), receipt, terms, self.issuer.as_ref()).await
     }
 
     async fn code(&self, receipt: Option<&Path>) -> u8 {
@@ -117,31 +120,138 @@ async fn a_public_document_needs_no_receipt() {
     let (salted, public) = (signed("other", false), signed("paper", true));
     let case = Case::new(&[&salted, &public]);
     let online = case.check(None).await.unwrap();
-    assert_eq!((online.verdict.exit_code(), online.others.len()), (0, 0));
+    assert_eq!((online.verdict.exit_code(), told(&online)), (0, vec![("permits.example", 0, 0)]));
     fs::write(case.dir.path().join("paper"), "other").unwrap();
     let online = case.check(None).await.unwrap();
     assert!(matches!(online.verdict, Verdict::CouldNotCheck(NotChecked::NoRecord { .. })), "{online:?}");
 }
 
+/// The offices: id, exit code, and how many other records each has.
+fn told(online: &Online) -> Vec<(&str, u8, usize)> {
+    let of = |it: &'_ Office| (it.verdict.exit_code(), it.others.len());
+    online.offices.iter().map(|it| (it.verified.issuer.as_str(), of(it).0, of(it).1)).collect()
+}
+
+/// A public statement about the paper; each `end` makes another record of it.
+fn public_by(key: &IssuerKey, end: u64) -> Entry {
+    let valid_until = (end > 0).then_some(TimeMs(NOW.0 + 1_000_000_000 + end));
+    entry_by(key, &["paper"], Statement { document_type: 1, public: true, valid_until }, NOW)
+}
+
+impl Case {
+    fn index(&self, entry: &Entry) -> LeafIndex {
+        self.ledger().receipts(entry.batch().id())[0].record.index
+    }
+
+    fn revoke(&self, key: &IssuerKey, index: LeafIndex) {
+        self.ledger().set_status_by(key, index, Status::Revoked, TimeMs(NOW.0 + 1));
+    }
+}
+
 #[tokio::test]
-async fn of_several_public_records_the_first_good_one_counts() {
-    let (first, second) = (
-        signed("paper", true),
-        entry_of(
-            &["paper"],
-            Statement { document_type: 1, public: true, valid_until: Some(TimeMs(NOW.0 + 1)) },
-            NOW,
-        ),
-    );
+async fn of_one_issuer_what_it_said_last_counts() {
+    let (first, second) = (public_by(&issuer(), 0), public_by(&issuer(), 1));
     let case = Case::new(&[&first, &second]);
-    let index = case.ledger().receipts(first.batch().id())[0].record.index;
     let online = case.check(None).await.unwrap();
-    assert_eq!((online.verdict.exit_code(), online.others.len()), (0, 1));
-    case.ledger().set_status(index, Status::Revoked, TimeMs(NOW.0 + 1));
+    assert_eq!((online.verdict.exit_code(), told(&online)), (0, vec![("permits.example", 0, 1)]));
+    case.revoke(&issuer(), case.index(&first));
     let online = case.check(None).await.unwrap();
     let Verdict::Genuine { verified, .. } = &online.verdict else { panic!("{online:?}") };
-    assert!(online.verdict.exit_code() == 0 && verified.index > index);
-    assert_eq!(online.others[0].index, index);
+    assert_eq!((online.verdict.exit_code(), verified.status), (3, Status::Revoked), "after the second one");
+    let third = public_by(&issuer(), 2);
+    case.ledger().append(third.batch(), NOW);
+    let online = case.check(None).await.unwrap();
+    let Verdict::Genuine { verified, .. } = &online.verdict else { panic!("{online:?}") };
+    assert_eq!((online.verdict.exit_code(), verified.index), (0, case.index(&third)));
+}
+
+#[tokio::test]
+async fn what_another_issuer_anchors_makes_nothing_valid_that_was_revoked() {
+    let own = public_by(&issuer(), 0);
+    let mut case = Case::new(&[&own]);
+    case.revoke(&issuer(), case.index(&own));
+    assert_eq!(case.code(None).await, 3);
+    let other = public_by(&registry(), 0);
+    case.ledger().append(other.batch(), NOW);
+    let online = case.check(None).await.unwrap();
+    assert_eq!(told(&online), [("permits.example", 3, 0), ("registry.example", 0, 0)]);
+    let Verdict::CouldNotCheck(why) = &online.verdict else { panic!("{online:?}") };
+    let said = why.to_string();
+    for part in [
+        "whose decision",
+        "Bauaufsicht Neustadt (permits.example) revoked it",
+        "registry.example",
+        "--issuer",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    for (issuer, code, named) in
+        [("permits.example", 3, 1), ("registry.example", 0, 1), ("nobody.example", 2, 0)]
+    {
+        case.issuer = Some(IssuerId::new(issuer).unwrap());
+        let online = case.check(None).await.unwrap();
+        assert_eq!((online.verdict.exit_code(), online.offices.len()), (code, named), "{issuer}");
+    }
+    let online = case.check(None).await.unwrap();
+    let Verdict::CouldNotCheck(why) = &online.verdict else { panic!("{online:?}") };
+    assert!(why.to_string().contains("public record of it by nobody.example"), "{why}");
+}
+
+#[tokio::test]
+async fn however_many_another_issuer_has_none_is_hidden_by_them() {
+    let own = public_by(&issuer(), 0);
+    let copies: Vec<Entry> = (0..60).map(|end| public_by(&registry(), end)).collect();
+    let mut case = Case::new(&copies.iter().chain([&own]).collect::<Vec<_>>());
+    case.node.page = 1; // one issuer in each answer
+    copies.iter().for_each(|entry| case.revoke(&registry(), case.index(entry)));
+    let online = case.check(None).await.unwrap();
+    assert_eq!(online.verdict.exit_code(), 2);
+    assert_eq!(told(&online), [("registry.example", 3, 59), ("permits.example", 0, 0)]);
+    case.issuer = Some(issuer().issuer);
+    assert_eq!(case.code(None).await, 0);
+}
+
+#[tokio::test]
+async fn all_issuers_that_say_the_same_are_named() {
+    let (one, other) = (public_by(&issuer(), 0), public_by(&registry(), 0));
+    let case = Case::new(&[&one, &other]);
+    let online = case.check(None).await.unwrap();
+    assert_eq!(online.verdict.exit_code(), 0);
+    assert_eq!(told(&online), [("permits.example", 0, 0), ("registry.example", 0, 0)]);
+    case.revoke(&registry(), case.index(&other));
+    let index = case.index(&one);
+    case.ledger().set_status(index, Status::Suspended, TimeMs(NOW.0 + 1));
+    let online = case.check(None).await.unwrap();
+    assert_eq!(online.verdict.exit_code(), 3);
+    assert_eq!(told(&online), [("registry.example", 3, 0), ("permits.example", 3, 0)], "the worst first");
+}
+
+#[tokio::test]
+async fn a_receipt_of_another_issuer_than_the_one_asked_for_decides_nothing() {
+    let entry = signed("paper", false);
+    let mut case = Case::new(&[&entry]);
+    let receipt = case.receipt(&entry);
+    for (asked, code) in [("permits.example", 0), ("registry.example", 2)] {
+        case.issuer = Some(IssuerId::new(asked).unwrap());
+        let online = case.check(Some(&receipt)).await.unwrap();
+        assert_eq!(online.verdict.exit_code(), code, "{online:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_one_node_withholds_another_one_shows() {
+    let (own, other) = (public_by(&issuer(), 0), public_by(&registry(), 0));
+    let case = Case::new(&[&own, &other]);
+    case.revoke(&issuer(), case.index(&own));
+    let liar = named_by(&case, "hides", &[(registry().issuer, vec![case.index(&other)])]);
+    let online = case.ask(vec![liar, case.node.clone()], None).await.unwrap();
+    assert_eq!(online.verdict.exit_code(), 2, "{online:?}");
+    // Who names a record and does not show it may be hiding what speaks against the document.
+    let broken =
+        named_by(&case, "broken", &[(registry().issuer, vec![case.index(&other), LeafIndex(u64::MAX - 1)])]);
+    let online = case.ask(vec![broken], None).await.unwrap();
+    let Verdict::CouldNotCheck(why) = &online.verdict else { panic!("{online:?}") };
+    assert!(why.to_string().starts_with("broken: "), "{why}");
 }
 
 #[tokio::test]
@@ -204,10 +314,15 @@ async fn a_node_that_shows_a_status_of_an_hour_ago_decides_only_where_no_other_s
     assert_eq!(TERMS.prompt(&slow).max_age.unwrap().as_secs(), 36_000);
 }
 
-/// A node that names these records whatever it is asked for.
+/// A node that names these records of the first issuer whatever it is asked for.
 fn liar(case: &Case, name: &str, named: &[u64]) -> FakeNode {
-    let named = Some(named.iter().copied().map(LeafIndex).collect());
-    FakeNode { named, ..case.node.another(name) }
+    let indices: Vec<LeafIndex> = named.iter().copied().map(LeafIndex).collect();
+    let named = if indices.is_empty() { Vec::new() } else { vec![(issuer().issuer, indices)] };
+    named_by(case, name, &named)
+}
+
+fn named_by(case: &Case, name: &str, named: &[(IssuerId, Vec<LeafIndex>)]) -> FakeNode {
+    FakeNode { named: Some(named.to_vec()), ..case.node.another(name) }
 }
 
 #[tokio::test]
@@ -238,14 +353,14 @@ async fn a_record_that_one_node_shows_counts_whatever_others_say() {
 
 #[tokio::test]
 async fn a_record_that_was_revoked_does_not_hide_a_good_one_that_another_node_shows() {
-    let (first, second) = (signed("paper", true), signed("paper", true));
-    let later = Statement { document_type: 1, public: true, valid_until: Some(TimeMs(NOW.0 + 1)) };
-    let (case, second) = (Case::new(&[&first, &entry_of(&["paper"], later, NOW)]), second);
-    let index = case.ledger().receipts(second.batch().id())[0].record.index;
-    case.ledger().set_status(index, Status::Revoked, TimeMs(NOW.0 + 1));
+    let (first, second) = (public_by(&issuer(), 0), public_by(&issuer(), 1));
+    let case = Case::new(&[&first]);
+    let index = case.index(&first);
+    case.revoke(&issuer(), index);
+    case.ledger().append(second.batch(), NOW);
     let nodes = vec![liar(&case, "hides", &[index.0]), case.node.clone()];
     let online = case.ask(nodes, None).await.unwrap();
-    assert_eq!((online.verdict.exit_code(), online.others.len()), (0, 1));
+    assert_eq!((online.verdict.exit_code(), told(&online)), (0, vec![("permits.example", 0, 1)]));
     assert_eq!(case.ask(vec![liar(&case, "hides", &[index.0])], None).await.unwrap().verdict.exit_code(), 3);
 }
 

@@ -26,8 +26,8 @@ use crate::{
     entry::{Entry, Signer},
     keys::IssuerKey,
     node::{
-        ANOTHERS_RECORD, EXPIRED, Failure, NO_TARGET, NOT_FOUND, Node, NodeError, Outcome, Reader,
-        ReceiptStream, Records, STATUS_OTHER, STATUS_TERMINAL,
+        ANOTHERS_RECORD, EXPIRED, Failure, NO_TARGET, NOT_FOUND, Node, NodeError, Outcome, PublicRecords,
+        Reader, ReceiptStream, Records, STATUS_OTHER, STATUS_TERMINAL, Whose,
     },
     range::Files,
     scan::Document,
@@ -64,6 +64,11 @@ pub fn entry(contents: &[&str], now: TimeMs) -> Entry {
 }
 
 pub fn entry_of(contents: &[&str], statement: Statement, now: TimeMs) -> Entry {
+    entry_by(&issuer(), contents, statement, now)
+}
+
+/// The same of another issuer.
+pub fn entry_by(key: &IssuerKey, contents: &[&str], statement: Statement, now: TimeMs) -> Entry {
     let documents = contents.iter().map(|c| (document(c), digest(c))).collect();
     let mut salts = 0;
     let draw = |salt: &mut [u8]| -> Result<(), std::convert::Infallible> {
@@ -72,7 +77,7 @@ pub fn entry_of(contents: &[&str], statement: Statement, now: TimeMs) -> Entry {
         Ok(())
     };
     let planned = plan(documents, statement, 10_000, draw).unwrap().remove(0);
-    let (ledger, key) = (Ledger::new().trust.ledger_id(), issuer());
+    let ledger = Ledger::new().trust.ledger_id();
     Entry::sign(planned, Signer { ledger, issuer: &key.issuer, key: &key.key }, now).unwrap()
 }
 
@@ -221,13 +226,21 @@ impl Ledger {
         Some(self.receipts(batch).remove(position))
     }
 
-    /// Where a public commitment stands.
-    pub fn lookup(&self, commitment: Commitment) -> Vec<LeafIndex> {
+    /// Where a public commitment stands, by issuer.
+    pub fn lookup(&self, commitment: Commitment) -> Vec<(IssuerId, Vec<LeafIndex>)> {
         let is_it = |leaf: &Vec<u8>| match Leaf::decode(leaf) {
             Ok(Leaf::Record(Record::Anchor(anchor))) => anchor.public && anchor.commitment == commitment,
             _ => false,
         };
-        (0..).zip(&self.leaves).filter(|(_, leaf)| is_it(leaf)).map(|(index, _)| LeafIndex(index)).collect()
+        let places =
+            (0..).zip(&self.leaves).filter(|(_, leaf)| is_it(leaf)).map(|(index, _)| LeafIndex(index));
+        let mut found = BTreeMap::<IssuerId, Vec<LeafIndex>>::new();
+        for index in places {
+            let head = self.head(self.batch_of(index).unwrap());
+            let markstein_proto::Author::Issuer { issuer, .. } = head.author else { unreachable!() };
+            found.entry(issuer).or_default().push(index);
+        }
+        found.into_iter().collect()
     }
 
     /// Its number of leaves.
@@ -242,6 +255,11 @@ impl Ledger {
 
     /// Changes the status of a record of [`issuer`], by a record in a block of its own.
     pub fn set_status(&mut self, index: LeafIndex, status: Status, time: TimeMs) {
+        self.set_status_by(&issuer(), index, status, time);
+    }
+
+    /// The same of a record of another issuer.
+    pub fn set_status_by(&mut self, key: &IssuerKey, index: LeafIndex, status: Status, time: TimeMs) {
         let record = if status == Status::Superseded {
             let commitment = Commitment(Hash::of(&[b"successor of", &index.0.to_be_bytes()]));
             let (public, valid_until, supersedes) = (false, None, Some(index));
@@ -250,8 +268,8 @@ impl Ledger {
             let change = StatusChange::new(index, self.status(index), status, Reason::UnderReview);
             Record::StatusChange(change.unwrap())
         };
-        let IssuerKey { issuer, key, .. } = issuer();
-        let batch = Batch::sign(self.trust.ledger_id(), &issuer, &key, time, &[record]).unwrap();
+        let IssuerKey { issuer, key, .. } = key;
+        let batch = Batch::sign(self.trust.ledger_id(), issuer, key, time, &[record]).unwrap();
         self.append(&batch, time);
     }
 
@@ -431,7 +449,9 @@ pub struct FakeNode {
     /// Paths that were asked for.
     pub paths: Arc<Mutex<Vec<String>>>,
     /// What it says to every look-up, where it lies.
-    pub named: Option<Vec<LeafIndex>>,
+    pub named: Option<Vec<(IssuerId, Vec<LeafIndex>)>>,
+    /// Issuers that one of its answers names.
+    pub page: usize,
 }
 
 impl FakeNode {
@@ -443,6 +463,7 @@ impl FakeNode {
             submitted: Arc::default(),
             paths: Arc::default(),
             named: None,
+            page: 50,
         }
     }
 
@@ -549,8 +570,19 @@ impl Records for FakeNode {
         Ok(receipt.to_json().into_bytes())
     }
 
-    async fn lookup(&self, commitment: Commitment) -> Result<Vec<LeafIndex>, NodeError> {
-        Ok(self.named.clone().unwrap_or_else(|| self.ledger.lock().unwrap().lookup(commitment)))
+    async fn lookup(&self, commitment: Commitment, whose: Whose) -> Result<PublicRecords, NodeError> {
+        let named = self.named.clone().unwrap_or_else(|| self.ledger.lock().unwrap().lookup(commitment));
+        let is_wanted = |id: &IssuerId| match &whose {
+            Whose::All => true,
+            Whose::After(before) => id > before,
+            Whose::Of(issuer) => id == issuer,
+        };
+        let mut wanted: Vec<_> = named.into_iter().filter(|(id, _)| is_wanted(id)).collect();
+        let next = (wanted.len() > self.page).then(|| wanted[self.page - 1].0.clone());
+        wanted.truncate(self.page);
+        let found = PublicRecords { by_issuer: wanted, next };
+        found.check(&whose).unwrap();
+        Ok(found)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The verdict on a document, offline: what `markstein verify` says, and its exit code.
 
-use std::{path::Path, time::Duration};
+use std::{fmt, path::Path, time::Duration};
 
 use markstein_proto::{
-    Genesis, TimeMs,
+    Genesis, IssuerId, TimeMs,
     receipt::{NotVerified, TrustRoot, Verified},
     status::Status,
 };
@@ -64,16 +64,35 @@ pub enum NotChecked {
     /// No node gave what is needed.
     #[error("{0}")]
     Nodes(String),
+    /// The receipt is another issuer's than the one asked for.
+    #[error("the receipt is one of {name} ({issuer}), and not of {asked}")]
+    AnotherIssuer {
+        /// Whose it is.
+        issuer: IssuerId,
+        /// Its name.
+        name: String,
+        /// Whose was asked for.
+        asked: IssuerId,
+    },
+    /// Several issuers anchored it, and it does not stand with all of them in the same way.
+    #[error(
+        "it cannot be decided without knowing whose decision this is: {}. Name the issuer with --issuer",
+        .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    Offices(Vec<Standing>),
     /// There is no receipt, and no node that answered knows a public record.
     #[error(
-        "it has no receipt, and {}: if it was anchored with a salt, its receipt is needed; a record that is not final yet is \
+        "it has no receipt, and {}{}: if it was anchored with a salt, its receipt is needed; a record that is not final yet is \
          found a moment later{}",
         none_of(*.asked),
+        issuer.iter().map(|issuer| format!(" by {issuer}")).collect::<String>(),
         wrong.iter().map(|wrong| format!("; {wrong}")).collect::<String>()
     )]
     NoRecord {
         /// How many nodes said so.
         asked: usize,
+        /// The issuer whose records were asked for, where it was one.
+        issuer: Option<IssuerId>,
         /// What the others said or did.
         wrong: Vec<String>,
     },
@@ -89,6 +108,32 @@ pub enum NotChecked {
         /// This machine's.
         clock: TimeMs,
     },
+}
+
+/// How a document stands with one of several issuers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The issuer.
+    pub issuer: IssuerId,
+    /// Its name.
+    pub name: String,
+    /// The status of its record.
+    pub status: Status,
+    /// Whether it is genuine and valid by this record.
+    pub is_good: bool,
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = match self.status {
+            Status::Valid if !self.is_good => "anchored it, which is not to be relied on any more",
+            Status::Valid => "says that it is valid",
+            Status::Revoked => "revoked it",
+            Status::Suspended => "suspended it",
+            Status::Superseded => "replaced it",
+        };
+        write!(f, "{} ({}) {said}", self.name, self.issuer)
+    }
 }
 
 fn none_of(asked: usize) -> String {
@@ -131,11 +176,20 @@ impl Terms {
     }
 }
 
-/// Checks a document by its receipt.
+/// Checks a document by its receipt, which must be this issuer's where one is named.
 #[must_use]
-pub fn verify_file(trust: &TrustRoot, document: &Path, receipt: &Path, terms: Terms) -> Verdict {
+pub fn verify_file(
+    trust: &TrustRoot,
+    document: &Path,
+    receipt: &Path,
+    terms: Terms,
+    issuer: Option<&IssuerId>,
+) -> Verdict {
     match check(trust, document, receipt) {
-        Ok(Ok(verified)) => judge(verified, terms),
+        Ok(Ok(verified)) => match is_of(&verified, issuer) {
+            Ok(()) => judge(verified, terms),
+            Err(why) => Verdict::CouldNotCheck(why),
+        },
         Ok(Err(e)) => Verdict::of(e),
         Err(e) => Verdict::CouldNotCheck(e),
     }
@@ -149,6 +203,18 @@ fn check(
     let receipt = receipts::read(receipt)?; // first: the document may be large
     let digest = digest_file(document).map_err(NotChecked::Document)?;
     Ok(receipt.verify(trust, &digest))
+}
+
+/// Whether a record is of the issuer that was asked for, if one was.
+pub(crate) fn is_of(verified: &Verified, asked: Option<&IssuerId>) -> Result<(), NotChecked> {
+    match asked {
+        Some(asked) if *asked != verified.issuer => Err(NotChecked::AnotherIssuer {
+            issuer: verified.issuer.clone(),
+            name: verified.issuer_name.clone(),
+            asked: asked.clone(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The verdict on a document whose receipt verifies, at a time.

@@ -52,7 +52,7 @@ impl Case {
     fn verdict(&self, now: TimeMs, max_age: Option<Duration>) -> Verdict {
         let (document, receipt) =
             (self.dir.path().join("permit"), self.dir.path().join("permit.markstein.json"));
-        verify_file(self.ledger.trust(), &document, &receipt, Terms { now, max_age })
+        verify_file(self.ledger.trust(), &document, &receipt, Terms { now, max_age }, None)
     }
 
     fn code(&self) -> u8 {

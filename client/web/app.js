@@ -9,6 +9,7 @@ import { GENESIS, NODE } from "./edition.js";
 import { isReceipt, putInto } from "./files.js";
 import { digestOf, startHashing, stopHashing } from "./hashing.js";
 import { readFragment } from "./link.js";
+import { officesList, officesOf, together } from "./offices.js";
 import { Open } from "./open.js";
 import { report } from "./report.js";
 import { LANGUAGES, preferred } from "./texts.js";
@@ -16,8 +17,8 @@ import { isFromFuture, kindOf, proven, unproven } from "./verdict.js";
 
 const DOCUMENT_MAX = 1_000_000_000;
 const PUBLIC = new Uint8Array(32);
-/** Public records of one document that are looked at. */
-const RECORDS_MAX = 20;
+/** Issuers in one answer to a look-up, records of each, and answers: more than a ledger admits is looked through. */
+const [ISSUERS_MAX, OF_ISSUER_MAX, ANSWERS_MAX] = [50, 72, 32];
 
 const at = (id) => document.getElementById(id);
 
@@ -87,22 +88,58 @@ async function prove(parts, digest) {
 
 const isPlace = (index) => Number.isSafeInteger(index) && index >= 0;
 
-/** What the public records of a document prove: the newest that is valid, else the newest. */
-async function provePublic(digest) {
-  const answer = await ask(`/v1/lookup/${hex(commitmentOf(PUBLIC, digest))}`);
-  const indices = Array.isArray(answer?.view?.indices) ? answer.view.indices : [];
-  let first = null;
-  for (const index of indices.filter(isPlace).reverse().slice(0, RECORDS_MAX)) {
-    try {
-      const facts = await proveAt(index, PUBLIC, digest);
-      if (facts?.status === "valid") return facts;
-      first ??= facts;
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error; // another record may do
-    }
+/** The records that an answer to a look-up names, each with its issuer; `null` where it is no such answer. */
+function namedBy(answer, after) {
+  const issuers = answer?.view?.issuers;
+  if (!Array.isArray(issuers) || issuers.length > ISSUERS_MAX) return null;
+  const named = [];
+  let last = after;
+  for (const { issuer, records } of issuers.map((entry) => entry ?? {})) {
+    const isNext = typeof issuer === "string" && issuer > last && Array.isArray(records) && records.length <= OF_ISSUER_MAX;
+    if (!isNext) return null;
+    named.push(...records.map((record) => ({ issuer, index: record?.index })));
+    last = issuer;
   }
-  if (!first) throw new Open("noReceipt");
-  return first;
+  return named;
+}
+
+/** What the public records of a document prove, of all issuers that anchored it. None that the node names may stay unproven. */
+async function provePublic(digest) {
+  const commitment = hex(commitmentOf(PUBLIC, digest));
+  const proven = [];
+  let [after, isWhole] = ["", true];
+  for (let answers = 1; after !== null; answers += 1) {
+    const answer = await ask(`/v1/lookup/${commitment}${after === "" ? "" : `/after/${after}`}`);
+    const named = namedBy(answer, after);
+    isWhole &&= named !== null;
+    for (const { issuer, index } of named ?? []) {
+      const facts = isPlace(index) ? await proveAt(index, PUBLIC, digest).catch(refusedAsNull) : null;
+      if (facts?.issuer === issuer) proven.push(facts);
+      else isWhole = false;
+    }
+    const next = named && answer.view.next_after;
+    const isFurther = typeof next === "string" && next > after && next >= (named.at(-1)?.issuer ?? "");
+    const goesOn = isFurther && /^[a-z0-9.-]+$/.test(next) && answers < ANSWERS_MAX;
+    isWhole &&= goesOn || next === null;
+    after = goesOn ? next : null;
+  }
+  if (proven.length === 0) throw new Open("noReceipt");
+  const offices = officesOf(proven, Date.now());
+  // What is not shown may be what speaks against it.
+  if (!isWhole && together(offices)?.verdict.tone === "good") throw new Open("incomplete");
+  return offices;
+}
+
+function refusedAsNull(error) {
+  if (error instanceof Refusal) return null;
+  throw error;
+}
+
+/** What is shown of the records of several issuers: of the one that was chosen, else what follows from all. */
+function ofOffices(offices, chosen) {
+  const office = offices.find(({ facts }) => facts.issuer === chosen) ?? together(offices);
+  const shown = { offices, chosen: chosen ?? null };
+  return office ? { ...shown, facts: office.facts, others: office.others } : { ...shown, name: "offices", tone: "open" };
 }
 
 // -- Showing
@@ -127,6 +164,8 @@ function show(shown, { focus = true } = {}) {
   state.shown = shown;
   const t = texts();
   const { node, text } = shown.facts ? proven(shown, t, state.language, shown.checkedAt) : unproven(shown, t);
+  const offices = officesList(shown, t, state.language, choose);
+  if (offices) node.append(offices);
   const actions = document.createElement("p");
   actions.className = "actions";
   if (shown.facts) {
@@ -142,6 +181,12 @@ function show(shown, { focus = true } = {}) {
   section.hidden = false;
   at("announce").textContent = text;
   if (focus) section.querySelector(".answer").focus();
+}
+
+/** Shows how the document stands with one of the issuers that anchored it. */
+function choose(issuer) {
+  const { facts, others, name, tone, ...rest } = state.shown;
+  show({ ...rest, ...ofOffices(rest.offices, issuer) });
 }
 
 /** The address of this page where links can lead to it; `null` where it is a file, or has no node to ask about a record. */
@@ -224,8 +269,8 @@ async function check({ lookUp = false } = {}) {
     if (!isNewest()) return;
     busy(receipt ? texts().checking : texts().lookingUp);
     const salt = receipt?.parts?.salt ?? receipt?.link?.salt ?? PUBLIC;
-    const facts = await factsOf(receipt, digest);
-    if (isNewest()) show({ facts, digest, file: file.name, receipt: receipt?.name, origin: genesis.origin, salt, checkedAt: Date.now() });
+    const proof = receipt ? { facts: await factsOf(receipt, digest) } : ofOffices(await provePublic(digest));
+    if (isNewest()) show({ ...proof, digest, file: file.name, receipt: receipt?.name, origin: genesis.origin, salt, checkedAt: Date.now() });
   } catch (error) {
     if (isNewest()) showRefusal(error, file, receipt);
   } finally {
@@ -234,7 +279,6 @@ async function check({ lookUp = false } = {}) {
 }
 
 async function factsOf(receipt, digest) {
-  if (!receipt) return provePublic(digest);
   if (receipt.parts) return prove(receipt.parts, digest);
   const facts = await proveAt(receipt.link.index, receipt.link.salt, digest);
   if (!facts) throw new Open("link");
@@ -247,10 +291,14 @@ async function refresh() {
   const turn = begin();
   busy(texts().refreshing);
   try {
-    const facts = await proveAt(shown.facts.index, shown.salt, shown.digest);
+    const fresh = shown.offices
+      ? ofOffices(await provePublic(shown.digest), shown.chosen)
+      : { facts: await proveAt(shown.facts.index, shown.salt, shown.digest) };
     if (turn !== state.turn) return;
+    const { facts } = fresh.facts ? fresh : (fresh.offices?.[0] ?? {});
     const isNewer = facts && facts.asOf >= shown.facts.asOf && facts.logSize >= shown.facts.logSize;
-    if (isNewer) show({ ...shown, facts, checkedAt: Date.now() });
+    const { facts: _, others, ...rest } = shown;
+    if (isNewer) show({ ...rest, ...fresh, checkedAt: Date.now() });
     else note(texts().refreshFailed);
   } catch (error) {
     if (!(error instanceof Refusal || error instanceof Open)) console.error(error);

@@ -85,8 +85,14 @@ function technical(facts, digest, t) {
   return element("details", {}, element("summary", {}, t.proof), element("dl", {}, ...rows));
 }
 
+/** Other public records of the document by the same issuer. */
+function othersOf(others, t) {
+  const items = others.map(({ index, status }) => element("li", {}, `${t.technical.index} ${index}: ${t.status[status]}`));
+  return items.length === 0 ? null : row(t.otherRecords, element("ul", {}, ...items));
+}
+
 /** A verdict on a document that its receipt proves. */
-export function proven({ facts, digest, file, receipt, origin }, t, language, now) {
+export function proven({ facts, others = [], digest, file, receipt, origin }, t, language, now) {
   const date = dates(language);
   const { name: verdict, tone, at } = judge(facts, now);
   const text = at === null ? t.answer[verdict] : t.answer[verdict](date.day(at));
@@ -101,6 +107,7 @@ export function proven({ facts, digest, file, receipt, origin }, t, language, no
     row(t.asOf, date.moment(asOf), small(t.asOfHint(date.age(asOf, now)))),
     history(facts, t, date),
     facts.supersedes === null ? null : row(t.supersedes, String(facts.supersedes)),
+    othersOf(others, t),
     row(t.vouchers, vouchers, small(t.vouchersHint(facts.vouchers.length, facts.authorities, facts.quorum))),
     row(t.root, origin),
     row(t.file, file),

@@ -18,7 +18,7 @@ use markstein_node::{
     pool::SubmitError,
     storage::{
         Durability, MemoryStore, Read, Table, Writes,
-        tables::{BatchAuthors, Outcome, Outcomes, StatusHistory, StatusSteps},
+        tables::{BatchAuthors, ChangeHeads, Outcome, Outcomes, StatusEntry, StatusHistory, StatusSteps},
     },
 };
 use markstein_proto::{
@@ -314,8 +314,9 @@ async fn a_change_that_is_not_found_any_more_is_seen() {
     };
     let author = ledger.db.get::<BatchAuthors>(&LeafIndex(3)).unwrap().unwrap();
     let mend_history = |at: (LeafIndex, LeafIndex), before: Status| {
+        let change = ledger.db.get::<StatusHistory>(&at).unwrap().unwrap();
         move |writes: &mut Writes| {
-            writes.put::<StatusHistory>(&at, &before);
+            writes.put::<StatusHistory>(&at, &StatusEntry { before, ..change.clone() });
         }
     };
     seen(
@@ -344,4 +345,26 @@ async fn a_change_that_is_not_found_any_more_is_seen() {
     seen(StatusHistory::NAME, &lose(first), &mend_history(first, Status::Valid));
     seen(StatusHistory::NAME, &lose(second), &mend_history(second, Status::Suspended));
     seen(StatusHistory::NAME, &mend_history(second, Status::Valid), &mend_history(second, Status::Suspended));
+    let change = ledger.db.get::<StatusHistory>(&second).unwrap().unwrap();
+    for other in [
+        StatusEntry { leaf: [&change.leaf[..], &[0]].concat(), ..change.clone() },
+        StatusEntry { head: LeafIndex(change.head.0 - 1), ..change.clone() },
+    ] {
+        let put = |entry: StatusEntry| {
+            move |writes: &mut Writes| {
+                writes.put::<StatusHistory>(&second, &entry);
+            }
+        };
+        seen(StatusHistory::NAME, &put(other), &put(change.clone()));
+    }
+    let head = ledger.db.get::<ChangeHeads>(&change.head).unwrap().unwrap();
+    seen(
+        ChangeHeads::NAME,
+        &|writes| {
+            writes.delete::<ChangeHeads>(&change.head);
+        },
+        &|writes| {
+            writes.put::<ChangeHeads>(&change.head, &head);
+        },
+    );
 }

@@ -138,14 +138,15 @@ impl Api {
         Ok(answer.into_inner().checkpoint)
     }
 
-    /// Where a public commitment was anchored.
+    /// Where a public commitment was anchored, as far as a look-up tells of it at once.
     ///
     /// # Errors
     /// The node's.
     pub async fn lookup(&self, commitment: &Commitment) -> Result<Vec<u64>, Status> {
-        let request = LookupRequest { commitment: commitment.0.0.to_vec() };
-        let answer = VerificationClient::new(self.channel.clone()).lookup(request).await?;
-        Ok(answer.into_inner().indices)
+        let request = LookupRequest { commitment: commitment.0.0.to_vec(), ..LookupRequest::default() };
+        let answer = VerificationClient::new(self.channel.clone()).lookup(request).await?.into_inner();
+        let records = answer.issuers.iter().flat_map(|it| &it.records);
+        Ok(records.map(|record| record.index).collect())
     }
 
     /// The receipt of the record at an index, without its salt.

@@ -4,13 +4,14 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueHint};
 use markstein_client::time::{parse_span, parse_valid_until};
-use markstein_proto::{BATCH_RECORDS_MAX, Hash, LedgerId, TimeMs};
+use markstein_proto::{BATCH_RECORDS_MAX, Hash, IssuerId, LedgerId, TimeMs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  genuine and valid
   1  not genuine
-  2  could not check: a file is missing or damaged, or made by a newer release
+  2  could not check: a file is missing or damaged, or made by a newer release; or several issuers anchored the
+     document and it does not stand with all of them in the same way: say with --issuer whose decision it is
   3  genuine, but revoked, suspended or superseded, past its own end, or older than --max-age
   4  with --online: the ledger shows two histories; both are kept as evidence";
 
@@ -396,7 +397,9 @@ pub struct ConnectionArgs {
 ///
 /// The genesis is what you trust: get it from a source that
 /// you trust. With --online, nodes are asked for the status of today, and what they say is checked as a receipt is;
-/// a document without a receipt is then looked up by its public commitment. Receipts are not changed.
+/// a document without a receipt is then looked up by its public commitment. Whoever is admitted may anchor a public
+/// document, so all issuers that did are named, and it is valid only if it is with each of them, or with the one that
+/// --issuer names. Receipts are not changed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct VerifyArgs {
@@ -409,6 +412,10 @@ pub struct VerifyArgs {
     /// Oldest status to rely on: 90s, 15m, 24h, 7d, 2w; 24h with --online, unless said otherwise.
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     pub max_age: Option<Duration>,
+    /// The issuer whose decision it is: a receipt of another one decides nothing, and without a receipt only its
+    /// records are looked up.
+    #[arg(long, value_name = "ID", value_parser = parse_issuer)]
+    pub issuer: Option<IssuerId>,
     /// Ask nodes for the status of today. They learn which records are asked for.
     #[arg(long, requires = "node")]
     pub online: bool,
@@ -442,6 +449,10 @@ fn parse_ledger(text: &str) -> Result<LedgerId, String> {
     let mut bytes = [0; 32];
     let decoded = hex::decode_to_slice(text, &mut bytes);
     decoded.map(|()| LedgerId(Hash(bytes))).map_err(|_| "a ledger id has 64 hex digits".into())
+}
+
+fn parse_issuer(text: &str) -> Result<IssuerId, String> {
+    IssuerId::new(text).map_err(|e| e.to_string())
 }
 
 pub(super) fn parse_batch(text: &str) -> Result<usize, String> {
@@ -503,6 +514,7 @@ mod tests {
             "markstein verify --genesis g --online x",
             "markstein verify --genesis g --node http://a x",
             "markstein verify --genesis g --by-range x",
+            "markstein verify --genesis g --issuer Upper x",
             "markstein receipt refresh --node http://a x",
             "markstein receipt refresh --genesis g x",
             "markstein receipt refresh --genesis g --node http://a",

@@ -32,8 +32,11 @@ pub async fn run(args: VerifyArgs, output: Output) -> Result<u8> {
     let progress = Arc::new(Progress::new(output));
     let (refresher, _) = open(&args.node, &args.asking, trust, progress.clone()).await?;
     let place = |file: &Path| args.receipt.clone().unwrap_or_else(|| receipt_beside(file));
-    let at_hand: Vec<Result<Known, Verdict>> =
-        args.files.iter().map(|file| at_hand(refresher.trust(), file, &place(file))).collect();
+    let at_hand: Vec<Result<Known, Verdict>> = args
+        .files
+        .iter()
+        .map(|file| at_hand(refresher.trust(), file, &place(file), args.issuer.as_ref()))
+        .collect();
     let known: Vec<Known> = at_hand.iter().filter_map(|it| it.as_ref().ok().cloned()).collect();
     let (nodes, seen) = (refresher.nodes(), refresher.seen());
     let found = statuses(nodes, refresher.trust(), &known, seen.as_ref(), ALIGNED, &*progress).await;

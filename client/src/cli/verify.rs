@@ -27,7 +27,7 @@ pub fn run(args: &VerifyArgs, output: Output) -> Result<u8> {
     let terms = Terms { now: now(), max_age: args.max_age };
     let check = |file: &PathBuf| {
         let receipt = args.receipt.clone().unwrap_or_else(|| receipt_beside(file));
-        let verdict = verify_file(&trust, file, &receipt, terms);
+        let verdict = verify_file(&trust, file, &receipt, terms, args.issuer.as_ref());
         (file.clone(), receipt, verdict)
     };
     let checked: Vec<_> = args.files.par_iter().map(check).collect();
@@ -67,7 +67,7 @@ pub(super) fn text(file: &Path, verdict: &Verdict) -> Vec<String> {
     }
 }
 
-fn reservation(reservation: &Reservation) -> String {
+pub(super) fn reservation(reservation: &Reservation) -> String {
     match reservation {
         Reservation::Status(status) => format!("it was {}", status_word(*status)),
         Reservation::Ended(end) => format!("it was valid until {} only", rfc3339(*end)),
@@ -176,7 +176,7 @@ pub(super) fn as_json(file: &Path, receipt: &Path, verdict: &Verdict) -> Value {
     value
 }
 
-fn proof(verified: &Verified) -> Value {
+pub(super) fn proof(verified: &Verified) -> Value {
     let vouchers = verified.vouchers.iter().map(|v| json!({ "id": v.id.as_str(), "name": v.name }));
     let history = verified.history.iter().map(|event| {
         json!({

@@ -29,6 +29,7 @@ const MODULES: &[modules::Module<'static>] = &[
     web!("hash-worker.js"),
     web!("hashing.js"),
     web!("link.js"),
+    web!("offices.js"),
     web!("open.js"),
     web!("qr.js"),
     web!("report.js"),

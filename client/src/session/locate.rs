@@ -15,7 +15,7 @@ use super::{
 use crate::{
     batches::Renewal,
     changes::{Judgement, Wish, how_it_is},
-    node::Reader,
+    node::{Reader, Whose},
     observer::Event,
     orders::{Label, Order, Place},
     retry::How,
@@ -152,7 +152,11 @@ impl<N: Reader> Shared<N> {
     ) -> Result<Result<LeafIndex, String>, SessionError> {
         // Of what all nodes name, receipts tell what is true; that there is nothing, one node's word does not decide while
         // others do not answer for a moment.
-        let ask = async |node: &N| node.lookup(commitment).await;
+        let whose = Whose::Of(self.key.issuer.clone());
+        let ask = async |node: &N| {
+            let found = node.lookup(commitment, whose.clone()).await?;
+            Ok(found.by_issuer.into_iter().flat_map(|(_, indices)| indices).collect::<Vec<LeafIndex>>())
+        };
         let mut said = self.nodes.each(How::Awake, ask, |_| false).await;
         if said.iter().flatten().all(Vec::is_empty) {
             said = self.nodes.each(How::Insist, ask, |_| false).await;

@@ -15,7 +15,7 @@ use crate::{
     observer::Deaf,
     orders::Order,
     retry::Patience,
-    testing::{FakeNode, Fault, Ledger, NOW, entry},
+    testing::{FakeNode, Fault, Ledger, NOW, entry, issuer},
 };
 
 impl Setting {
@@ -156,7 +156,7 @@ async fn a_public_record_is_found_whatever_one_node_says() {
     assert!(setting.run().await.is_complete());
     std::fs::remove_file(setting.path("0000.markstein.json")).unwrap();
     for named in [vec![], vec![LeafIndex(u64::MAX - 1)], vec![LeafIndex(0)]] {
-        let liar = FakeNode { named: Some(named), ..setting.node.another("liar") };
+        let liar = FakeNode { named: Some(vec![(issuer().issuer, named)]), ..setting.node.another("liar") };
         let orders = setting.orders(&["0000"], SUSPEND, true);
         let report = setting.change_by(vec![liar, setting.node.clone()], EAGER, orders).await;
         assert!(report.is_complete(), "{report:?}");

@@ -107,8 +107,13 @@ impl Setting {
     fn check_all_anchored(&self) {
         let trust = self.node.ledger.lock().unwrap().trust().clone();
         for document in self.job().scan.documents {
-            let verdict =
-                verify_file(&trust, &document.path, &document.receipt, Terms { now: NOW, max_age: None });
+            let verdict = verify_file(
+                &trust,
+                &document.path,
+                &document.receipt,
+                Terms { now: NOW, max_age: None },
+                None,
+            );
             assert_eq!(verdict.exit_code(), 0, "{}: {verdict:?}", document.path.display());
         }
         let ledger = self.node.ledger.lock().unwrap();

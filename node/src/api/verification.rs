@@ -2,7 +2,7 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use markstein_proto::{BatchId, Hash, LeafIndex, LogSize};
+use markstein_proto::{BatchId, Hash, IssuerId, LeafIndex, LogSize, status::Status as RecordState};
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, mpsc},
@@ -16,15 +16,19 @@ use super::{
     error,
     schema::{
         GetBatchReceiptsRequest, GetCoseReceiptRequest, GetCoseReceiptResponse, GetReceiptRequest,
-        GetReceiptResponse, LookupRequest, LookupResponse, get_receipt_request::Record,
+        GetReceiptResponse, IssuerRecords, ListPublicRecordsRequest, ListPublicRecordsResponse,
+        LookupRequest, LookupResponse, PublicRecord, RecordStatus, get_receipt_request::Record,
         verification_server::Verification,
     },
     storage_status,
 };
 use crate::{
     finality::Snapshot,
-    ledger::{ReceiptFailure, batch_receipts, cose_receipt, receipt_cached, record_of_batch},
-    storage::{Read, tables::PublicCommitments},
+    ledger::{
+        self, OfIssuer, Part, ReceiptFailure, batch_receipts, cose_receipt, public_records,
+        public_records_of, public_records_with, receipt_cached, record_of_batch,
+    },
+    storage::{StorageError, View},
 };
 
 /// Receipts on their way to one client at once.
@@ -33,8 +37,6 @@ const STREAM_AHEAD: usize = 64;
 const READER_PATIENCE: Duration = Duration::from_secs(30);
 /// Batches whose receipts are sent at once: each holds a thread and a snapshot.
 const STREAMS_MAX: usize = 64;
-/// Records a look-up tells of.
-const LOOKUP_MAX: usize = 100;
 
 #[derive(Debug)]
 pub(super) struct VerificationService {
@@ -119,26 +121,87 @@ impl Verification for VerificationService {
     }
 
     async fn lookup(&self, request: Request<LookupRequest>) -> Result<Response<LookupResponse>, Status> {
-        let commitment = Hash::try_from(request.into_inner().commitment.as_slice())
-            .map_err(|_| error::invalid("a commitment has 32 bytes"))?;
-        let Context { bounds, finality, .. } = &self.context;
-        let indices = bounds
-            .read(finality, move |snapshot| {
-                let bounds = (commitment, LeafIndex(0))..=(commitment, LeafIndex(u64::MAX));
-                // A record that no receipt can be had of yet is not told of yet. Those of one commitment ascend.
-                let covered = |entry: &Result<((_, LeafIndex), ()), _>| {
-                    entry.as_ref().map_or(true, |((_, index), ())| snapshot.is_covered(*index))
-                };
-                let entries = snapshot.view.range::<PublicCommitments>(bounds).take_while(covered);
-                entries
-                    .take(LOOKUP_MAX)
-                    .map(|entry| entry.map(|((_, index), ())| index.0))
-                    .collect::<Result<Vec<u64>, _>>()
-                    .map_err(|e| storage_status(&e))
-            })
-            .await?;
-        Ok(Response::new(LookupResponse { indices }))
+        let LookupRequest { commitment, issuer, after_issuer } = request.into_inner();
+        let commitment = commitment_of(&commitment)?;
+        let (issuer, after) = (some_issuer(&issuer)?, some_issuer(&after_issuer)?);
+        let found = self.read_covered(move |view, size| {
+            let Some(issuer) = issuer else { return public_records(view, commitment, after, size) };
+            let records = public_records_of(view, commitment, &issuer, size)?;
+            let found = if records.is_empty() { Vec::new() } else { vec![OfIssuer { issuer, records }] };
+            Ok(Part { found, after: None })
+        });
+        let Part { found, after } = found.await?;
+        let issuers = found.into_iter().map(|OfIssuer { issuer, records }| IssuerRecords {
+            issuer: issuer.to_string(),
+            records: records.into_iter().map(told).collect(),
+        });
+        let next_after = after.map(|issuer| issuer.to_string()).unwrap_or_default();
+        Ok(Response::new(LookupResponse { issuers: issuers.collect(), next_after }))
     }
+
+    async fn list_public_records(
+        &self,
+        request: Request<ListPublicRecordsRequest>,
+    ) -> Result<Response<ListPublicRecordsResponse>, Status> {
+        let request = request.into_inner();
+        let status = status_of(request.status())?;
+        let commitment = commitment_of(&request.commitment)?;
+        let issuer = some_issuer(&request.issuer)?.ok_or_else(|| error::invalid("say which issuer"))?;
+        let before = LeafIndex(request.before.unwrap_or(u64::MAX));
+        let found = self.read_covered(move |view, size| {
+            public_records_with(view, (commitment, &issuer, status), before, size)
+        });
+        let Part { found, after } = found.await?;
+        let records = found.into_iter().map(told).collect();
+        Ok(Response::new(ListPublicRecordsResponse { records, next_before: after.map(|since| since.0) }))
+    }
+}
+
+impl VerificationService {
+    /// Reads with the size of the log that the newest checkpoint covers: a record that no receipt can be had of yet is not
+    /// told of yet.
+    async fn read_covered<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&View<'_>, LogSize) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let Context { bounds, finality, .. } = &self.context;
+        bounds
+            .read(finality, move |snapshot| {
+                let size = snapshot.checkpoint.as_ref().map_or(LogSize(0), |checkpoint| checkpoint.size);
+                read(&snapshot.view, size).map_err(|e| storage_status(&e))
+            })
+            .await
+    }
+}
+
+fn commitment_of(bytes: &[u8]) -> Result<Hash, Status> {
+    Hash::try_from(bytes).map_err(|_| error::invalid("a commitment has 32 bytes"))
+}
+
+/// The issuer of this id; `None` where it is empty.
+fn some_issuer(id: &str) -> Result<Option<IssuerId>, Status> {
+    let named = Some(id).filter(|id| !id.is_empty());
+    named.map(IssuerId::new).transpose().map_err(|e| error::invalid(format!("issuer: {e}")))
+}
+
+fn status_of(status: RecordStatus) -> Result<RecordState, Status> {
+    Ok(match status {
+        RecordStatus::Unspecified => return Err(error::invalid("say which status")),
+        RecordStatus::Valid => RecordState::Valid,
+        RecordStatus::Revoked => RecordState::Revoked,
+        RecordStatus::Suspended => RecordState::Suspended,
+        RecordStatus::Superseded => RecordState::Superseded,
+    })
+}
+
+fn told(record: ledger::PublicRecord) -> PublicRecord {
+    let status = match record.status {
+        RecordState::Valid => RecordStatus::Valid,
+        RecordState::Revoked => RecordStatus::Revoked,
+        RecordState::Suspended => RecordStatus::Suspended,
+        RecordState::Superseded => RecordStatus::Superseded,
+    };
+    PublicRecord { index: record.index.0, status: status.into(), since: record.since.0 }
 }
 
 /// Sends the receipts of a batch from one snapshot; ends quietly when nobody listens any more, or too slowly.

@@ -17,15 +17,16 @@ use markstein_proto::{
 
 use super::{
     StoredTiles,
-    execute::Appended,
+    execute::{Appended, issuer_of},
     finalize::author_of,
+    public,
     state::{Stored, grant_at},
 };
 use crate::storage::{
     Read, StorageError,
     tables::{
-        BatchAt, BatchAuthors, Batches, Finalizations, Headers, Heights, Outcome, Outcomes,
-        PublicCommitments, Registry, StatusHistory, StatusSteps, Tiles,
+        BatchAt, BatchAuthors, Batches, ChangeHeads, Finalizations, Headers, Heights, Outcome, Outcomes,
+        Registry, StatusEntry, StatusHistory, StatusSteps, Tiles,
     },
 };
 
@@ -197,16 +198,24 @@ impl<'a, R: Read> Walk<'a, R> {
         if self.read.get::<BatchAuthors>(&at)? != author_of(&batch) {
             return Err(damaged("batch_authors", "is in this block, and its author is not listed so"));
         }
+        let mut changes = false;
         for (index, leaf) in (at.0 + 1..).map(LeafIndex).zip(batch.records()) {
             if let Some(step) = leaf.record.status_step() {
-                check_step(self.read, height, index, step)?;
+                check_step(self.read, height, (index, at), (step, &leaf.bytes))?;
+                changes = true;
             }
             if let Record::Anchor(anchor) = &leaf.record
                 && anchor.public
-                && !self.read.contains::<PublicCommitments>(&(anchor.commitment.0, index))?
+                && let Some(issuer) = issuer_of(&batch)
             {
-                return Err(damaged("public_commitments", "has a public record that cannot be found"));
+                let status = status_of(self.read, index)?;
+                if !public::is_found(self.read, (index, status), anchor.commitment.0, issuer)? {
+                    return Err(damaged("public_records", "has a public record that cannot be found"));
+                }
             }
+        }
+        if changes && self.read.get::<ChangeHeads>(&at)?.as_deref() != Some(batch.head_leaf()) {
+            return Err(damaged("change_heads", "changes a status, and its head is not kept so"));
         }
         Ok(batch)
     }
@@ -236,8 +245,8 @@ impl<'a, R: Read> Walk<'a, R> {
 fn check_step<R: Read>(
     read: &R,
     height: Height,
-    at: LeafIndex,
-    step: StatusStep,
+    (at, head): (LeafIndex, LeafIndex),
+    (step, leaf): (StatusStep, &[u8]),
 ) -> Result<(), StorageError> {
     let damaged = |table, what: &str| {
         StorageError::corrupt(table, format!("block {height}: the change at leaf {at} {what}"))
@@ -246,8 +255,12 @@ fn check_step<R: Read>(
     if read.get::<StatusSteps>(&at)? != Some(target) {
         return Err(damaged("status_steps", "is missing"));
     }
-    let before =
+    let change =
         read.get::<StatusHistory>(&(target, at))?.ok_or_else(|| damaged("status_history", "is missing"))?;
+    let before = change.before;
+    if change != (StatusEntry { before, head, leaf: leaf.to_vec() }) {
+        return Err(damaged("status_history", "has other bytes than in its batch"));
+    }
     let after = step
         .applied_to(before)
         .map_err(|why| damaged("status_history", &format!("does not follow from what was before: {why}")))?;
@@ -256,16 +269,21 @@ fn check_step<R: Read>(
         return Err(damaged("status_history", "is the first of its record, which was not valid before"));
     }
     let later = read.range::<StatusHistory>((target, at.next())..=(target, LeafIndex(u64::MAX))).next();
-    let (chunk, position) = chunk_of(target.0);
     let next = match later.transpose()? {
-        Some((_, next)) => next,
-        None => Stored(read).chunk(chunk)?.unwrap_or(Chunk::ZERO).get(position),
+        Some((_, next)) => next.before,
+        None => status_of(read, target)?,
     };
     if next == after {
         Ok(())
     } else {
         Err(damaged("status_history", &format!("leads to {after}, and after it stands {next}")))
     }
+}
+
+/// The status of a leaf in the tree.
+fn status_of<R: Read>(read: &R, index: LeafIndex) -> Result<Status, StorageError> {
+    let (chunk, position) = chunk_of(index.0);
+    Ok(Stored(read).chunk(chunk)?.unwrap_or(Chunk::ZERO).get(position))
 }
 
 /// Tables that grow with the log end where the newest block does, and its status root is that of the status tree.

@@ -58,8 +58,19 @@ pub struct ExecutedBlock {
     ids: OnceLock<BTreeSet<BatchId>>,
     /// Newest grants by issuer.
     pub grants: BTreeMap<String, LeafIndex>,
-    /// Public commitments and their records.
-    pub public: Vec<(Hash, LeafIndex)>,
+    /// Public records.
+    pub public: Vec<PublicAnchor>,
+}
+
+/// An anchor that anybody with its document can look up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicAnchor {
+    /// Where it stands.
+    pub index: LeafIndex,
+    /// What it commits to.
+    pub commitment: Hash,
+    /// Whose it is.
+    pub issuer: IssuerId,
 }
 
 impl ExecutedBlock {
@@ -86,6 +97,8 @@ pub struct PlacedStep {
     pub target: LeafIndex,
     /// What it was.
     pub before: Status,
+    /// What it is then.
+    pub after: Status,
 }
 
 /// Why a block is not one of this ledger.
@@ -262,6 +275,7 @@ fn place_steps(placed: &[(LeafIndex, Arc<Batch>)], steps: &[Vec<TakenStep>]) -> 
             at: LeafIndex(first + step.position as u64),
             target: step.target,
             before: step.before,
+            after: step.after,
         };
         steps.iter().map(placed).collect::<Vec<_>>()
     };
@@ -288,7 +302,15 @@ pub(super) fn finish(
     for (head, batch) in &batches {
         for (index, leaf) in (head.0 + 1..).map(LeafIndex).zip(batch.records()) {
             match &leaf.record {
-                Record::Anchor(anchor) if anchor.public => public.push((anchor.commitment.0, index)),
+                Record::Anchor(anchor) if anchor.public => {
+                    let commitment = anchor.commitment.0;
+                    // Only issuers anchor.
+                    public.extend(issuer_of(batch).cloned().map(|issuer| PublicAnchor {
+                        index,
+                        commitment,
+                        issuer,
+                    }));
+                }
                 Record::Anchor(_) | Record::StatusChange(_) => {}
                 Record::IssuerGrant(grant) => {
                     grants.insert(grant.issuer.to_string(), index);

@@ -1,16 +1,18 @@
 //! What a final block writes. Everything of one block is one atomic commit.
 
+use std::sync::Arc;
+
 use crate::storage::{
     Read, StorageError, Writes,
     tables::{
-        BatchAt, BatchAuthor, BatchAuthors, Batches, Headers, Heights, Outcome, Outcomes, PublicCommitments,
-        Registry, StatusChunks, StatusHistory, StatusNodes, StatusSteps,
+        BatchAt, BatchAuthor, BatchAuthors, Batches, ChangeHeads, Headers, Heights, Outcome, Outcomes,
+        Registry, StatusChunks, StatusEntry, StatusHistory, StatusNodes, StatusSteps,
     },
 };
 
-use markstein_proto::{Batch, Record};
+use markstein_proto::{Batch, LeafIndex, Record};
 
-use super::{ExecutedBlock, execute::issuer_of, tiles};
+use super::{ExecutedBlock, PlacedStep, execute::issuer_of, public, tiles};
 
 /// The writes of a block that was executed on the newest final state of `read`.
 ///
@@ -35,12 +37,16 @@ pub fn writes<R: Read>(read: &R, block: &ExecutedBlock) -> Result<Writes, Storag
     for (issuer, index) in &block.grants {
         writes.put::<Registry>(issuer, index);
     }
-    for entry in &block.public {
-        writes.put::<PublicCommitments>(entry, &());
-    }
-    for step in &block.steps {
+    public::write(read, block, &mut writes)?;
+    let mut last_head = None;
+    for (step, (head, batch)) in steps(block) {
+        let leaf = batch.records()[(step.at.0 - head.0 - 1) as usize].bytes.to_vec();
         writes.put::<StatusSteps>(&step.at, &step.target);
-        writes.put::<StatusHistory>(&(step.target, step.at), &step.before);
+        let entry = StatusEntry { before: step.before, head: *head, leaf };
+        writes.put::<StatusHistory>(&(step.target, step.at), &entry);
+        if last_head.replace(head) != Some(head) {
+            writes.put::<ChangeHeads>(head, &batch.head_leaf().to_vec());
+        }
     }
     for (chunk, bits) in &block.status.chunks {
         writes.put::<StatusChunks>(chunk, &bits.0);
@@ -50,6 +56,17 @@ pub fn writes<R: Read>(read: &R, block: &ExecutedBlock) -> Result<Writes, Storag
     }
     tiles::append(read, &block.tile_hashes, &mut writes)?;
     Ok(writes)
+}
+
+/// The changes of a block, in the order of the log, each with the batch that it stands in.
+pub(super) fn steps(block: &ExecutedBlock) -> impl Iterator<Item = (&PlacedStep, &(LeafIndex, Arc<Batch>))> {
+    let mut batches = block.batches.iter().peekable();
+    block.steps.iter().filter_map(move |step| {
+        while batches.peek().is_some_and(|(head, batch)| step.at.0 > head.0 + batch.records().len() as u64) {
+            batches.next();
+        }
+        batches.peek().map(|batch| (step, *batch))
+    })
 }
 
 /// What is kept of who made a batch; `None` for the genesis.

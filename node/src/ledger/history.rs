@@ -11,10 +11,10 @@ use markstein_proto::{
 use super::state::Stored;
 use crate::storage::{
     Read, StorageError,
-    tables::{StatusHistory, StatusSteps},
+    tables::{StatusEntry, StatusHistory, StatusSteps},
 };
 
-/// Where the changes stand, below leaf `end`, that led from valid to the status that a record had there, in the order
+/// The changes, each with its place, below leaf `end`, that led from valid to the status that a record had there, in the order
 /// of the log: all of them, or where they are more than `limit` those since it was valid at some time. From the first
 /// of these on, each follows from the one before it.
 ///
@@ -25,14 +25,15 @@ pub(super) fn changes_of<R: Read>(
     target: LeafIndex,
     end: LeafIndex,
     limit: usize,
-) -> Result<Vec<LeafIndex>, StorageError> {
+) -> Result<Vec<(LeafIndex, StatusEntry)>, StorageError> {
     let newest = read.range_reverse::<StatusHistory>((target, LeafIndex(0))..(target, end)).take(limit);
     let mut changes =
-        newest.map(|entry| entry.map(|((_, at), before)| (at, before))).collect::<Result<Vec<_>, _>>()?;
-    while changes.last().is_some_and(|(_, before)| *before != Status::Valid) {
+        newest.map(|entry| entry.map(|((_, at), change)| (at, change))).collect::<Result<Vec<_>, _>>()?;
+    while changes.last().is_some_and(|(_, change)| change.before != Status::Valid) {
         changes.pop(); // older ones lead to it, and are left out
     }
-    Ok(changes.into_iter().rev().map(|(at, _)| at).collect())
+    changes.reverse();
+    Ok(changes)
 }
 
 /// Where the newest change of a record's status stands; `None` where there is none.
@@ -55,10 +56,10 @@ pub(super) fn taken_back<R: Read>(read: &R, size: LogSize) -> Result<StatusDelta
         let (at, target) = entry?;
         end = at.0 + 1;
         if let btree_map::Entry::Vacant(first) = statuses.entry(target.0) {
-            let before = read.get::<StatusHistory>(&(target, at))?.ok_or_else(|| {
+            let change = read.get::<StatusHistory>(&(target, at))?.ok_or_else(|| {
                 StorageError::corrupt("status_history", format!("the change at leaf {at} is missing"))
             })?;
-            first.insert(before);
+            first.insert(change.before);
         }
     }
     apply(&Stored(read), &statuses, end)

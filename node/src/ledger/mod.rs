@@ -17,6 +17,7 @@ mod history;
 mod lookup;
 mod nodes;
 mod paths;
+mod public;
 mod receipts;
 mod rules;
 mod state;
@@ -33,13 +34,14 @@ pub use cosignatures::{
 pub use cosigner::{Cosigner, CosignerError, cosigned_size};
 pub use execute::{
     BLOCK_BATCHES_MAX, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, Draft, ExecuteError, ExecutedBlock, InvalidBlock,
-    PlacedStep, Turn, execute,
+    PlacedStep, PublicAnchor, Turn, execute,
 };
 pub use genesis::{InitError, init};
 pub use lookup::{
     BlockBytes, LookupError, PlacedBatch, block_at, leaf_at, leaves_from, record_count, record_of_batch,
 };
 pub use paths::PathCache;
+pub use public::{OfIssuer, Part, PublicRecord, public_records, public_records_of, public_records_with};
 pub use receipts::{BatchReceipts, ReceiptFailure, batch_receipts, receipt, receipt_cached};
 pub use rules::{BatchRefusal, Rules, check_author, check_batch, check_next};
 pub use state::{FinalState, LastRead, State, Tip, next_time};

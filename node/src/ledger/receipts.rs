@@ -12,13 +12,13 @@ use markstein_proto::{
 use super::{
     CountedCheckpoint, LookupError, PathCache, StoredTiles,
     history::{changes_of, taken_back},
-    lookup::{PlacedBatch, batch_around, batch_around_unchecked, final_batch, header_after, leaf_at},
+    lookup::{PlacedBatch, batch_around_unchecked, final_batch, header_after, leaf_at},
     nodes::{TileTrees, TreeNodes},
     state::Stored,
 };
 use crate::storage::{
     Read, StorageError,
-    tables::{Headers, Registry},
+    tables::{ChangeHeads, Headers, Registry, StatusEntry},
 };
 
 /// Why there is no receipt.
@@ -49,8 +49,8 @@ pub struct BatchReceipts {
     /// What newer blocks changed in the stored status tree, taken back.
     status: StatusDelta,
     tiles: Arc<TileTrees>,
-    /// The batch with the change that was read last: those of many records are often made together.
-    changes: RefCell<Option<PlacedBatch>>,
+    /// The head over the change that was read last: those of many records are often made together.
+    change_head: RefCell<Option<PlacedLeaf>>,
 }
 
 /// The receipt of one record, without its salt, under `checkpoint`, whose blocks `read` holds.
@@ -132,7 +132,7 @@ impl BatchReceipts {
             handovers: Vec::new(), // one epoch so far: the set of the genesis
         };
         let status = taken_back(read, latest.size_before)?;
-        Ok(Self { batch, levels: None, shared, latest, status, tiles, changes: RefCell::new(None) })
+        Ok(Self { batch, levels: None, shared, latest, status, tiles, change_head: RefCell::new(None) })
     }
 
     /// How many receipts there are.
@@ -199,24 +199,26 @@ impl BatchReceipts {
     fn changes<R: Read>(&self, read: &R, record: LeafIndex) -> Result<Vec<ChangeLeaves>, StorageError> {
         let end = self.latest.index();
         let changes = changes_of(read, record, end, CHANGES_MAX)?;
-        changes.into_iter().map(|at| self.change_leaves(read, at)).collect()
+        changes.into_iter().map(|(at, change)| self.change_leaves(read, at, change)).collect()
     }
 
-    /// The leaves of the change that stands at `at`.
-    fn change_leaves<R: Read>(&self, read: &R, at: LeafIndex) -> Result<ChangeLeaves, StorageError> {
-        let wrong = || StorageError::corrupt("status_history", format!("there is no record at leaf {at}"));
-        let mut last = self.changes.borrow_mut();
-        if last.as_ref().is_none_or(|batch| !batch.indices().contains(&at.0)) {
-            *last = batch_around(read, at)?.filter(|batch| batch.indices().contains(&at.0));
+    /// The leaves of the change that stands at `at`. None of them is read from its batch, which may have 1 MiB.
+    fn change_leaves<R: Read>(
+        &self,
+        read: &R,
+        at: LeafIndex,
+        change: StatusEntry,
+    ) -> Result<ChangeLeaves, StorageError> {
+        let missing =
+            |table, what: &str| StorageError::corrupt(table, format!("the {what} of leaf {at} is missing"));
+        let mut last = self.change_head.borrow_mut();
+        if last.as_ref().is_none_or(|head| head.index != change.head) {
+            let head = read.get::<ChangeHeads>(&change.head)?;
+            *last = Some(placed(change.head, head.ok_or_else(|| missing("change_heads", "batch head"))?));
         }
-        let batch = last.as_ref().ok_or_else(wrong)?;
-        let record = batch.leaf(at).ok_or_else(wrong)?;
-        let (header_index, header) = header_after(read, at)?.ok_or_else(wrong)?;
-        Ok(ChangeLeaves {
-            record: placed(at, record.to_vec()),
-            batch_head: placed(batch.head_index, batch.leaves.head().to_vec()),
-            header: placed(header_index, header),
-        })
+        let batch_head = last.clone().ok_or_else(|| missing("change_heads", "batch head"))?;
+        let header = header_after(read, at)?.ok_or_else(|| missing("headers", "header"))?;
+        Ok(ChangeLeaves { record: placed(at, change.leaf), batch_head, header: placed(header.0, header.1) })
     }
 
     /// The stored status tree is that of the newest final block, which may be newer than the checkpoint: what newer blocks

@@ -190,11 +190,25 @@ fn pairs_sort_by_first_then_second(harness: impl Harness) {
     assert_eq!(keys(db.range::<StatusNodes>(..)), ordered);
     assert_eq!(keys(db.range::<StatusNodes>((1, 0)..=(1, u64::MAX))), [(1, 2), (1, 256)]);
 
-    let (a, b) = (Hash([1; 32]), Hash([2; 32]));
-    let records = [(a, LeafIndex(9)), (a, LeafIndex(300)), (b, LeafIndex(4))];
-    records.iter().rev().for_each(|key| put::<PublicCommitments>(&db, key, &()));
-    let first = db.first_at_or_above::<PublicCommitments>(&(a, LeafIndex(0))).unwrap();
-    assert_eq!(first, Some((records[0], ())), "the first record of a commitment is found first");
+    // By commitment, issuer, status and place: an id that another one begins with comes before it.
+    let place = |commitment, issuer, status, since| PublicPlace {
+        commitment: Hash([commitment; 32]),
+        issuer: IssuerId::new(issuer).unwrap(),
+        status,
+        since: LeafIndex(since),
+    };
+    let ordered = [
+        place(1, "0", Status::Valid, 9),
+        place(1, "a", Status::Valid, 300),
+        place(1, "a", Status::Revoked, 2),
+        place(1, "a", Status::Superseded, u64::MAX),
+        place(1, "a-b", Status::Valid, 0),
+        place(1, "a.b", Status::Suspended, 256),
+        place(1, "ab", Status::Valid, 1),
+        place(2, "a", Status::Valid, 0),
+    ];
+    ordered.iter().rev().for_each(|key| put::<PublicRecords>(&db, key, &key.since));
+    assert_eq!(keys(db.range::<PublicRecords>(..)), ordered);
 }
 
 fn ranges_respect_their_bounds(harness: impl Harness) {

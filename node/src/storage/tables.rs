@@ -62,8 +62,11 @@ tables! {
     Pool("pool", Small): u64 => PoolEntry;
     /// Batches that the operator dropped, and when: others may still hold them, so nothing is decided about them.
     Dropped("dropped", Small): Hash => TimeMs;
-    /// Which public records hold a commitment: for each commitment its records, first one first.
-    PublicCommitments("public_commitments", Small): (Hash, LeafIndex) => ();
+    /// Public records by commitment, then by issuer, then by status, then by the record that gave them that status: so
+    /// that neither another issuer's records nor those of another status stand before what is looked for.
+    PublicRecords("public_records", Small): PublicPlace => LeafIndex;
+    /// Where each public record stands in [`PublicRecords`], by its leaf: what is needed to move it there.
+    PublicStandings("public_standings", Small): LeafIndex => PublicStanding;
     /// Merkle tiles of the log by level and index: up to 256 concatenated hashes, as in C2SP tlog-tiles.
     Tiles("tiles", Small): (u8, u64) => Vec<u8>;
     /// Chunks of 128 statuses by number; an absent chunk is all valid.
@@ -72,8 +75,11 @@ tables! {
     StatusNodes("status_nodes", Small): (u8, u64) => Hash;
     /// Whose status each record changed that changed one: in the order of the log.
     StatusSteps("status_steps", Small): LeafIndex => LeafIndex;
-    /// What changed a record's status: by the record, then by the record that changed it, the status before.
-    StatusHistory("status_history", Small): (LeafIndex, LeafIndex) => Status;
+    /// What changed a record's status: by the record, then by the record that changed it, with that record's leaf, so that
+    /// a receipt need not read the batches that its changes stand in.
+    StatusHistory("status_history", Small): (LeafIndex, LeafIndex) => StatusEntry;
+    /// Leaves of the heads of batches with a record that changed a status, by their place in the log.
+    ChangeHeads("change_heads", Small): LeafIndex => Vec<u8>;
     /// Where the grant in force of each issuer stands in the log, by issuer id (as text sorts).
     Registry("registry", Small): String => LeafIndex;
     /// Encoded authority sets by the epoch they hold for.
@@ -225,6 +231,80 @@ impl ValueCodec for Outcome {
             _ => return None,
         };
         bytes.is_empty().then_some(outcome)
+    }
+}
+
+/// Where a public record stands among those of its commitment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicPlace {
+    /// The commitment.
+    pub commitment: Hash,
+    /// Who anchored it.
+    pub issuer: IssuerId,
+    /// Its status.
+    pub status: Status,
+    /// Where the record stands that gave it this status: the one that changed it last, or else the record itself. No two
+    /// of one issuer and status have the same.
+    pub since: LeafIndex,
+}
+
+/// Length of what follows the issuer's id in a [`PublicPlace`]: a zero, which no id has, status and place.
+const PLACE_END: usize = 1 + Status::LEN + LeafIndex::LEN;
+
+impl KeyCodec for PublicPlace {
+    fn encode_key(&self) -> Vec<u8> {
+        let issuer = self.issuer.as_str().as_bytes();
+        let mut out = Vec::with_capacity(Hash::LEN + issuer.len() + PLACE_END);
+        self.commitment.put(&mut out);
+        out.extend_from_slice(issuer);
+        out.push(0);
+        self.status.put(&mut out);
+        self.since.put(&mut out);
+        out
+    }
+
+    fn decode_key(mut bytes: &[u8]) -> Option<Self> {
+        let commitment = Hash::take(&mut bytes)?;
+        let (issuer, mut end) = bytes.split_at_checked(bytes.len().checked_sub(PLACE_END)?)?;
+        let issuer = IssuerId::new(str::from_utf8(issuer).ok()?).ok()?;
+        let zero = u8::take(&mut end)?;
+        let (status, since) = Fixed::take(&mut end)?;
+        (zero == 0).then_some(Self { commitment, issuer, status, since })
+    }
+}
+
+/// What is kept of a public record to find it in [`PublicRecords`]; issuer and status are known where it is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublicStanding {
+    /// Its commitment.
+    pub commitment: Hash,
+    /// As in [`PublicPlace`].
+    pub since: LeafIndex,
+}
+
+fixed_struct!(PublicStanding { commitment: Hash, since: LeafIndex });
+
+/// A change of a record's status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusEntry {
+    /// The status before.
+    pub before: Status,
+    /// Where the head of the batch stands that the change is in.
+    pub head: LeafIndex,
+    /// The leaf of the record that changed it.
+    pub leaf: Vec<u8>,
+}
+
+impl ValueCodec for StatusEntry {
+    fn encode_value(&self) -> Vec<u8> {
+        let mut out = (self.before, self.head).encode_value();
+        out.extend_from_slice(&self.leaf);
+        out
+    }
+
+    fn decode_value(mut bytes: &[u8]) -> Option<Self> {
+        let (before, head) = Fixed::take(&mut bytes)?;
+        Some(Self { before, head, leaf: bytes.to_vec() })
     }
 }
 

@@ -17,8 +17,9 @@ use markstein_fuzz::{
         KeyCodec, Table, ValueCodec,
         tables::{
             BatchAt, BatchAuthor, BatchAuthors, Cosignatures, Evidence, Heights, Meta, MetaKey, Outcome,
-            Outcomes, Pool, PoolEntry, ProposedBatches, PublicCommitments, Registry, StatusChunks,
-            StatusHistory, StatusNodes, StatusSteps, TABLES, Tiles,
+            Outcomes, Pool, PoolEntry, ProposedBatches, PublicPlace, PublicRecords, PublicStanding,
+            PublicStandings, Registry, StatusChunks, StatusEntry, StatusHistory, StatusNodes, StatusSteps, TABLES,
+            Tiles,
         },
     },
 };
@@ -282,7 +283,10 @@ fn tables(seeds: &Seeds<'_>) -> Done {
     row::<Outcomes>(seeds, "final", &hash, &Outcome::Final { height, head_index })?;
     row::<Outcomes>(seeds, "refused", &hash, &Outcome::Refused { reason: 2, at: TimeMs(8) })?;
     row::<Pool>(seeds, "pool", &4, &PoolEntry { batch_id: hash, accepted_at: TimeMs(8) })?;
-    row::<PublicCommitments>(seeds, "public", &(hash, LeafIndex(9)), &())?;
+    let (status, since) = (Status::Revoked, LeafIndex(19));
+    let place = PublicPlace { commitment: hash, issuer: issuer(), status, since };
+    row::<PublicRecords>(seeds, "public", &place, &LeafIndex(9))?;
+    row::<PublicStandings>(seeds, "standing", &LeafIndex(9), &PublicStanding { commitment: hash, since })?;
     row::<Tiles>(seeds, "tile", &(1, 2), &hash.0.to_vec())?;
     row::<StatusChunks>(seeds, "chunk", &3, &[1; 32])?;
     row::<BatchAuthors>(
@@ -292,7 +296,8 @@ fn tables(seeds: &Seeds<'_>) -> Done {
         &BatchAuthor::new(issuer(), [true, false].into_iter()),
     )?;
     row::<StatusSteps>(seeds, "step", &LeafIndex(19), &LeafIndex(9))?;
-    row::<StatusHistory>(seeds, "history", &(LeafIndex(9), LeafIndex(19)), &Status::Suspended)?;
+    let change = StatusEntry { before: Status::Suspended, head: LeafIndex(18), leaf: bytes.clone() };
+    row::<StatusHistory>(seeds, "history", &(LeafIndex(9), LeafIndex(19)), &change)?;
     row::<StatusNodes>(seeds, "node", &(1, 2), &hash)?;
     row::<Registry>(seeds, "registry", &issuer().to_string(), &LeafIndex(1))?;
     row::<Evidence>(seeds, "evidence", &(View(3), 2), &bytes)?;

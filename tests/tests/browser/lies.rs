@@ -64,10 +64,12 @@ fn no_lie_about_a_record_is_believed() {
     // A public record where there is none.
     let secret = DocumentDigest(Hash::of(&[b"a decision"]));
     let public = Commitment::of(&Salt::PUBLIC, &secret);
-    let indices = json!([receipt.record.index.0, -1, 1e99, "0", null, {}]);
+    let indices = [json!(receipt.record.index.0), json!(-1), json!(1e99), json!("0"), Value::Null, json!({})];
+    let records: Vec<Value> = indices.into_iter().map(|index| json!({ "index": index })).collect();
+    let issuers = json!([{ "issuer": "bauaufsicht.neustadt.example", "records": records }]);
     liar.say(
         &format!("/v1/lookup/{}", public.0),
-        json!({ "bytes": "", "view": { "indices": indices } }).to_string(),
+        json!({ "bytes": "", "view": { "issuers": issuers, "next_after": null } }).to_string(),
     );
     liar.say(&place, with_bytes(receipt.to_json().as_bytes()));
     page.check(&document, None);

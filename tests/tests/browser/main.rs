@@ -6,6 +6,7 @@ mod bad_input;
 mod liar;
 mod lies;
 mod network;
+mod offices;
 #[path = "../third_party/python.rs"]
 mod python;
 mod qr;

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use markstein_client::{api::BatchState, api::StatusResponse, api::batch_state::State, time::now};
+use markstein_client::{
+    api::{BatchState, LookupResponse, StatusResponse, batch_state::State},
+    time::now,
+};
 use markstein_proto::{
-    Hash, LeafIndex, Reason, Record, StatusChange,
+    Anchor, Commitment, Hash, LeafIndex, Reason, Record, Salt, StatusChange,
     cose::CoseReceipt,
     encoding::{base64_decode, base64_encode},
     log::{leaf_hash, root_of, verify_consistency},
@@ -131,8 +134,7 @@ fn a_batch_goes_in_and_its_receipts_come_out_without_grpc() {
     let answer = node.get("/v1/genesis", &[]).json().unwrap();
     let genesis = markstein_client::trust::decode_genesis(&bytes(&answer)).unwrap();
     assert_eq!(answer["view"]["ledger_id"], genesis.ledger_id().to_string());
-    let answer = node.get("/v1/lookup/{commitment}", &[("{commitment}", &"0".repeat(64))]).json().unwrap();
-    assert_eq!(answer["view"]["indices"], json!([]));
+    look_ups(&mut node);
     node.get("/checkpoint", &[]);
     node.get("/tile/{level}/{index}", &[("{level}", "0"), ("{index}", "000.p/1")]);
     node.get("/tile/entries/{index}", &[("{index}", "000.p/1")]);
@@ -173,6 +175,57 @@ fn checkpoint(node: &mut Described) -> SignedCheckpoint {
     let signed = SignedCheckpoint::parse(&bytes(&answer)).unwrap();
     assert_eq!(answer["view"]["size"], signed.checkpoint().size().0);
     signed
+}
+
+/// A public record, and where there is none.
+fn look_ups(node: &mut Described) {
+    let issuer = node.ledger.signer().issuer.to_string();
+    let digest = markstein_proto::DocumentDigest(Hash::of(&[b"a public notice"]));
+    let commitment = Commitment::of(&Salt::PUBLIC, &digest);
+    let record = Record::Anchor(Anchor {
+        commitment,
+        public: true,
+        document_type: 1,
+        valid_until: None,
+        supersedes: None,
+    });
+    let batch = node.ledger.signer().records(now(), &[record]).unwrap();
+    let url = node.ledger.devnet.url().to_owned();
+    let state = runtime()
+        .block_on(async { Api::connect(&url).await.unwrap().submit_and_wait(batch.bytes()).await.unwrap() });
+    let Some(State::Final(place)) = state.state else { panic!("{state:?}") };
+    let index = place.head_index + 1;
+    let (some, none) = (commitment.0.to_string(), "0".repeat(64));
+    let records = json!([{ "index": index, "status": "valid", "since": index }]);
+    let issuers = json!([{ "issuer": issuer, "records": records }]);
+    let (all, empty) =
+        (json!({ "issuers": issuers, "next_after": null }), json!({ "issuers": [], "next_after": null }));
+    for (route, commitment, named, expected) in [
+        ("/v1/lookup/{commitment}", &some, "", &all),
+        ("/v1/lookup/{commitment}", &none, "", &empty),
+        ("/v1/lookup/{commitment}/of/{issuer}", &some, &*issuer, &all),
+        ("/v1/lookup/{commitment}/of/{issuer}", &some, "another.example", &empty),
+        ("/v1/lookup/{commitment}/after/{issuer}", &some, "a", &all),
+        ("/v1/lookup/{commitment}/after/{issuer}", &some, &*issuer, &empty),
+    ] {
+        let answer = node.get(route, &[("{commitment}", commitment), ("{issuer}", named)]).json().unwrap();
+        assert_eq!(answer["view"], *expected, "{route} {named}");
+        let message = LookupResponse::decode(bytes(&answer).as_slice()).unwrap();
+        assert_eq!(message.issuers.len(), expected["issuers"].as_array().unwrap().len());
+    }
+    for (status, since, expected) in
+        [("valid", u64::MAX, &records), ("valid", index, &json!([])), ("revoked", u64::MAX, &json!([]))]
+    {
+        let since = since.to_string();
+        let values =
+            [("{commitment}", &*some), ("{issuer}", &*issuer), ("{status}", status), ("{since}", &*since)];
+        let list = "/v1/lookup/{commitment}/of/{issuer}/{status}";
+        let answer = node.get(&format!("{list}/before/{{since}}"), &values).json().unwrap();
+        assert_eq!(answer["view"], json!({ "records": expected, "next_before": null }), "{status} {since}");
+        if since == u64::MAX.to_string() {
+            assert_eq!(node.get(list, &values).json().unwrap()["view"], answer["view"]);
+        }
+    }
 }
 
 /// By place and by batch they are the same, and they verify.
@@ -292,6 +345,13 @@ fn errors_have_the_reasons_of_grpc_and_fitting_codes() {
         ("/v1/receipts/{index}/cose/{size}", vec![("{index}", "0"), ("{size}", "1")], 400),
         ("/v1/receipts/{index}/cose/{size}", vec![("{index}", "0"), ("{size}", "0")], 400),
         ("/v1/lookup/{commitment}", vec![("{commitment}", "%30")], 400),
+        ("/v1/lookup/{commitment}/of/{issuer}", vec![("{commitment}", &zero), ("{issuer}", "A")], 400),
+        ("/v1/lookup/{commitment}/after/{issuer}", vec![("{commitment}", &zero), ("{issuer}", "-")], 400),
+        (
+            "/v1/lookup/{commitment}/of/{issuer}/{status}",
+            vec![("{commitment}", &zero), ("{issuer}", "a"), ("{status}", "expired")],
+            400,
+        ),
         ("/v1/consistency/{old}/{new}", vec![("{old}", "0"), ("{new}", "1")], 400),
         ("/v1/consistency/{old}/{new}", vec![("{old}", "1"), ("{new}", "18446744073709551615")], 400),
     ];

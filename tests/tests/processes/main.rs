@@ -15,6 +15,7 @@ mod greedy;
 mod grpc_web;
 mod http_json;
 mod http_tiles;
+mod issuers;
 mod node_killed;
 mod node_stopped;
 mod operators;

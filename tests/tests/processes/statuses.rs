@@ -5,17 +5,16 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::Command,
     sync::{Arc, Mutex},
     thread,
 };
 
 use markstein_proto::{Hash, receipt::Receipt};
 use markstein_tests::{
-    binaries::{Voice, binaries},
     client::{Client, Run},
     cluster::Cluster,
     files::receipt_of,
+    issuers::admit,
 };
 use serde_json::Value;
 
@@ -226,30 +225,7 @@ fn new_at(folder: &Path, number: usize) -> PathBuf {
 /// A ledger with two issuers, and the key of the second.
 fn two_issuers(folder: &Path) -> (Cluster, PathBuf) {
     let mut cluster = Cluster::prepare(&folder.join("ledger"), 1, 0).unwrap();
-    let (client, key) = (Client::new(&folder.join("made")).unwrap(), folder.join("other.key"));
-    let made = client
-        .run(["keygen", "--issuer", "other.example", "--name", "Another", "--out", text(&key)])
-        .unwrap();
-    assert_eq!(made.code, Some(0), "{}", made.said());
-    let public = fs::read_to_string(folder.join("other.key.pub.toml")).unwrap();
-    let public = public.lines().find(|line| line.starts_with("public_key")).unwrap();
-    let genesis = fs::read_to_string(cluster.genesis()).unwrap();
-    let entry = format!(
-        "\n[[issuers]]\nid = \"other.example\"\nname = \"Another\"\ndocument_types = [\"decision\"]\n[[issuers.keys]]\n{public}\n"
-    );
-    fs::write(cluster.genesis(), genesis + &entry).unwrap();
-    // Another genesis is another ledger: what was made for the first one goes.
-    let first = fs::read_to_string(cluster.issuer_key()).unwrap();
-    let unbound: Vec<&str> = first.lines().filter(|line| !line.starts_with("ledger")).collect();
-    fs::write(cluster.issuer_key(), unbound.join("\n") + "\n").unwrap();
-    let node = cluster.node_dir(0).to_owned();
-    fs::remove_dir_all(node.join("data")).unwrap();
-    fs::remove_file(node.join("keys/journal-created")).unwrap();
-    let init = Command::new(binaries(Voice::Quiet).unwrap().node)
-        .args(["init", "--config"])
-        .arg(node.join("node.toml"))
-        .output();
-    assert!(init.unwrap().status.success());
+    let key = admit(&cluster, folder, &[("other.example", "Another")]).unwrap().remove(0);
     cluster.start_all().unwrap();
     (cluster, key)
 }

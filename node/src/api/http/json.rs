@@ -28,9 +28,10 @@ use crate::api::{
     operations::OperationsService,
     schema::{
         Accepted, BatchState, GetCheckpointRequest, GetConsistencyProofRequest, GetGenesisRequest,
-        GetReceiptRequest, LookupRequest, RecordOfBatch, Role, StatusRequest, StatusResponse, SubmitRequest,
-        anchoring_server::Anchoring, batch_state::State as Wire, get_receipt_request::Record,
-        ledger_server::Ledger, operations_server::Operations, verification_server::Verification,
+        GetReceiptRequest, ListPublicRecordsRequest, LookupRequest, PublicRecord, RecordOfBatch,
+        RecordStatus, Role, StatusRequest, StatusResponse, SubmitRequest, anchoring_server::Anchoring,
+        batch_state::State as Wire, get_receipt_request::Record, ledger_server::Ledger,
+        operations_server::Operations, verification_server::Verification,
     },
     verification::VerificationService,
 };
@@ -199,15 +200,65 @@ async fn read_receipt(services: &Services, record: Record) -> Result<(Vec<u8>, V
     Ok((answer.receipt, view))
 }
 
-/// Where a public commitment was anchored.
+/// The public records with a commitment, by issuer.
 pub(super) async fn lookup(State(services): State<Shared>, uri: Uri) -> Response {
+    look_up(&services, &uri, |_| LookupRequest::default()).await
+}
+
+/// The same from the issuer on that comes after this one.
+pub(super) async fn lookup_after(State(services): State<Shared>, uri: Uri) -> Response {
+    look_up(&services, &uri, |after_issuer| LookupRequest { after_issuer, ..LookupRequest::default() }).await
+}
+
+/// Those of one issuer.
+pub(super) async fn lookup_of(State(services): State<Shared>, uri: Uri) -> Response {
+    look_up(&services, &uri, |issuer| LookupRequest { issuer, ..LookupRequest::default() }).await
+}
+
+async fn look_up(services: &Services, uri: &Uri, with: impl FnOnce(String) -> LookupRequest) -> Response {
     let answer = async {
-        let commitment = hash(part(&uri, 3))?;
-        let answer = services.verification.lookup(Request::new(LookupRequest { commitment })).await?;
-        let answer = answer.into_inner();
-        Ok((answer.encode_to_vec(), json!({ "indices": answer.indices })))
+        let request = LookupRequest { commitment: hash(part(uri, 3))?, ..with(part(uri, 5).to_owned()) };
+        let answer = services.verification.lookup(Request::new(request)).await?.into_inner();
+        let issuers: Vec<Value> = answer
+            .issuers
+            .iter()
+            .map(|it| json!({ "issuer": it.issuer, "records": records_view(&it.records) }))
+            .collect();
+        let next = Some(&answer.next_after).filter(|issuer| !issuer.is_empty());
+        Ok((answer.encode_to_vec(), json!({ "issuers": issuers, "next_after": next })))
     };
     answered(answer.await)
+}
+
+/// All of one issuer with a status.
+pub(super) async fn public_records(State(services): State<Shared>, uri: Uri) -> Response {
+    let answer = async {
+        let before = Some(part(&uri, 8)).filter(|text| !text.is_empty()).map(number).transpose()?;
+        let word = part(&uri, 6);
+        let status = STATUSES.into_iter().find(|(_, name)| *name == word);
+        let status = status.ok_or_else(|| error::invalid("write revoked, suspended, superseded or valid"))?.0;
+        let (commitment, issuer) = (hash(part(&uri, 3))?, part(&uri, 5).to_owned());
+        let request = ListPublicRecordsRequest { commitment, issuer, status: status.into(), before };
+        let answer = services.verification.list_public_records(Request::new(request)).await?.into_inner();
+        let view = json!({ "records": records_view(&answer.records), "next_before": answer.next_before });
+        Ok((answer.encode_to_vec(), view))
+    };
+    answered(answer.await)
+}
+
+const STATUSES: [(RecordStatus, &str); 4] = [
+    (RecordStatus::Revoked, "revoked"),
+    (RecordStatus::Suspended, "suspended"),
+    (RecordStatus::Superseded, "superseded"),
+    (RecordStatus::Valid, "valid"),
+];
+
+fn records_view(records: &[PublicRecord]) -> Vec<Value> {
+    let view = |it: &PublicRecord| {
+        let word = STATUSES.iter().find(|(status, _)| *status == it.status()).map(|(_, word)| *word);
+        json!({ "index": it.index, "status": word, "since": it.since })
+    };
+    records.iter().map(view).collect()
 }
 
 /// The canonical genesis.

@@ -44,6 +44,7 @@ const FILES: &[File] = &[
     file!("hash-worker.js", SCRIPT),
     file!("hashing.js", SCRIPT),
     file!("link.js", SCRIPT),
+    file!("offices.js", SCRIPT),
     file!("open.js", SCRIPT),
     file!("qr.js", SCRIPT),
     file!("report.js", SCRIPT),
