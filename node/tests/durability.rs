@@ -274,11 +274,18 @@ async fn a_clock_that_went_back_makes_batches_wait_and_loses_none() {
     assert!(ledger.cut());
     let as_of = verify(&ledger, &batch(START + 3 * DAY, 0..1), 0, 0).as_of_s;
     ledger.clock.set(START + DAY); // the clock was two days ahead, and is set right
-    let waits = batch(START + DAY, 1..2);
+    // No block is ever dated before the newest one: what is a day older than that can never be in one, and is told so.
+    let too_old = batch(START + DAY, 1..2);
+    assert_eq!(ledger.pool.submit(too_old.clone()).await.unwrap(), Submitted::Accepted);
+    let waits = batch(START + 2 * DAY, 2..3);
     assert_eq!(ledger.pool.submit(waits.clone()).await.unwrap(), Submitted::Accepted);
     assert!(!ledger.cut());
+    let outcome = |ledger: &Ledger| ledger.db.get::<Outcomes>(&too_old.id().0).unwrap();
+    ledger.until(|ledger| outcome(ledger).is_some());
+    assert!(matches!(outcome(&ledger), Some(Outcome::Refused { reason: 1, .. })));
     assert!(ledger.pool.contains(&waits.id()));
     ledger.cosign_again();
+    assert!(ledger.pool.contains(&waits.id()));
     let later = verify(&ledger, &batch(START + 3 * DAY, 0..1), 0, 0).as_of_s;
     assert_eq!(later, as_of, "the as-of time never goes back");
 }

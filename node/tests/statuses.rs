@@ -9,7 +9,6 @@ use std::{
 };
 
 use markstein_node::{
-    driver::Event,
     ledger::{
         BatchRefusal, Branch, CountedCheckpoint, ExecuteError, ExecutedBlock, FinalState, InvalidBlock,
         Rules, State, Statuses, Turn, audit, batch_receipts, check_batch, check_next, execute, finalize,
@@ -223,10 +222,6 @@ async fn submit(ledger: &mut Ledger, records: &[Record]) {
 }
 
 /// What was set aside is looked at again each second.
-fn tick(ledger: &mut Ledger) {
-    ledger.after(1000, Event::Tick).unwrap();
-}
-
 fn checkpoint(ledger: &Ledger) -> Arc<CountedCheckpoint> {
     ledger.finality.snapshot().unwrap().checkpoint.unwrap()
 }
@@ -274,8 +269,8 @@ async fn what_cannot_follow_any_more_is_refused_for_good_and_holds_up_nobody() {
         ledger.pool.submit(batch.clone()).await.unwrap();
     }
     assert!(ledger.cut());
-    tick(&mut ledger);
     let outcome = |ledger: &Ledger, batch: &Batch| ledger.db.get::<Outcomes>(&batch.id().0).unwrap();
+    ledger.until(|ledger| outcome(ledger, &revoke(2)).is_some());
     for batch in [&revoke(1), &suspend, &good] {
         assert!(matches!(outcome(&ledger, batch), Some(Outcome::Final { .. })));
     }
@@ -283,9 +278,7 @@ async fn what_cannot_follow_any_more_is_refused_for_good_and_holds_up_nobody() {
     assert!(matches!(refused, Some(Outcome::Refused { reason: 3, .. })), "{refused:?}");
     assert_eq!(outcome(&ledger, &suspend_again), None, "it may be lifted, and suspended again");
     submit(&mut ledger, &[change(5, Status::Suspended, Status::Valid)]).await;
-    tick(&mut ledger);
-    ledger.cut();
-    assert!(matches!(outcome(&ledger, &suspend_again), Some(Outcome::Final { .. })));
+    ledger.until(|ledger| matches!(outcome(ledger, &suspend_again), Some(Outcome::Final { .. })));
     let refused = ledger.pool.submit(revoke(3)).await;
     let why = StepError::Terminal(Status::Revoked);
     let expected = BatchRefusal::Status { target: LeafIndex(4), why };

@@ -38,14 +38,6 @@ fn reinstate(created_at: u64) -> Arc<Batch> {
 }
 
 impl Ledger {
-    /// Seconds go by until something is so.
-    fn until(&mut self, is_so: impl Fn(&Self) -> bool) {
-        while !is_so(self) {
-            self.after(1_000, Event::Tick).unwrap();
-            std::thread::yield_now();
-        }
-    }
-
     fn outcome(&self, batch: &Batch) -> Option<Outcome> {
         self.db.get::<Outcomes>(&batch.id().0).unwrap()
     }

@@ -251,12 +251,17 @@ impl Ledger {
         Self::open(Arc::clone(&self.store), now)
     }
 
-    /// Goes on until nothing is in the pool: its thread looks at what waits, and the driver decides.
-    pub fn until_empty(&mut self) {
-        while self.pool.size().batches > 0 {
+    /// Lets seconds go by until something is so: the pool's thread looks at what waits, and the driver decides.
+    pub fn until(&mut self, is_so: impl Fn(&Self) -> bool) {
+        while !is_so(self) {
             self.after(1_000, Event::Tick).unwrap();
             std::thread::yield_now();
         }
+    }
+
+    /// Goes on until nothing is in the pool.
+    pub fn until_empty(&mut self) {
+        self.until(|ledger| ledger.pool.size().batches == 0);
     }
 
     /// The newest final state.
