@@ -42,10 +42,12 @@ pub(super) struct Admitted {
 
 /// What is known of a connection; clones share it. Its requests find it among their extensions.
 #[derive(Clone, Debug)]
-pub(super) struct Connection(Arc<Inner>);
+pub struct Connection(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    /// Whether it carries the requests of many callers.
+    is_shared: bool,
     state: Mutex<State>,
     reader: AtomicWaker,
     writer: AtomicWaker,
@@ -77,8 +79,8 @@ impl Admission {
     }
 
     fn admit(&self, stream: TcpStream) -> io::Result<Admitted> {
-        let connection = Connection::new();
         let holder = self.holder(stream.peer_addr()?.ip());
+        let connection = Connection::new(holder == Holder::Proxy);
         let place = self.places.take(holder, 1, Arc::<Inner>::clone(&connection.0));
         let place = place.map_err(|full| {
             io::Error::other(match full {
@@ -128,13 +130,22 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for Known<S> {
 }
 
 impl Connection {
-    fn new() -> Self {
+    fn new(is_shared: bool) -> Self {
         let state = State { requests: 0, idle_since: Instant::now(), is_over: false };
         Self(Arc::new(Inner {
+            is_shared,
             state: Mutex::new(state),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
         }))
+    }
+
+    /// Ends it where its caller leaves answers untaken: what was written for it would stay in memory for as long as it is
+    /// open. One that a proxy shares among its callers goes on.
+    pub fn leave(&self) {
+        if !self.0.is_shared {
+            self.0.give_way();
+        }
     }
 
     /// A request is under way as long as what this gives lives.

@@ -23,6 +23,7 @@ use ipnet::IpNet;
 use tokio::task::JoinSet;
 
 pub use address::{Address, AddressFile, read_address_file, write_address_file};
+pub use admission::Connection;
 pub use error::ServerError;
 
 use crate::config::ListenerConfig;

@@ -5,8 +5,8 @@
 //! said and fails nothing, since the machine may be busy; what fails this program is a wrong answer.
 //!
 //! `MARKSTEIN_BENCH=short` does less of everything. Names of parts (`idle`, `single`, `many`, `large`, `verifying`,
-//! `auditing`, `grown`, `catch-up`, and with four authorities `network`, `silence`, `restart`, `pause`, `receipts`) after the command measure only
-//! these.
+//! `auditing`, `grown`, `catch-up`, and with four authorities `network`, `silence`, `restart`, `pause`, `receipts`;
+//! and `strangers`, each attack on a node of its own) after the command measure only these.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it talks to people
 
 mod auditing;
@@ -20,6 +20,7 @@ mod recovery;
 mod scale;
 mod single;
 mod stats;
+mod strangers;
 mod table;
 mod verifying;
 mod watched;
@@ -64,7 +65,7 @@ fn main() -> ExitCode {
 type Part = (&'static str, fn(&mut Bench) -> anyhow::Result<()>);
 
 /// In the order in which the ledger grows.
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 14] = [
     ("idle", |bench| idle::measure(bench, "fresh")),
     ("single", single::measure),
     ("many", documents::many),
@@ -78,6 +79,7 @@ const PARTS: [Part; 13] = [
     ("pause", recovery::pause),
     ("catch-up", recovery::catch_up),
     ("receipts", receipts::measure),
+    ("strangers", strangers::measure),
 ];
 
 fn run() -> anyhow::Result<()> {

@@ -22,4 +22,5 @@ mod refresh;
 mod schema;
 mod statuses;
 mod statuses_killed;
+mod strangers;
 mod support;

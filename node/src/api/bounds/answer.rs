@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tonic::Status;
 
 use super::progress::Progress;
+use crate::server::Connection;
 
 /// An answer goes out in pieces of this size: the next one is made when the reader takes the one before.
 pub(super) const PIECE: usize = 16 * 1024;
@@ -42,21 +43,29 @@ struct Open<H> {
     _held: H,
 }
 
+/// How an answer ends before its own end.
+pub(super) struct Ends<F> {
+    /// Completes with what to say when its time is over.
+    pub(super) time: F,
+    /// A reader that takes nothing for this long is left.
+    pub(super) patience: Duration,
+    /// The reader's connection, which is left with it.
+    pub(super) connection: Option<Connection>,
+}
+
 impl<H: Send + 'static> Answer<H> {
-    /// The answer `body`, during which `held` is held. It is over when `ends` says so, and where its reader takes nothing
-    /// for `patience`.
+    /// The answer `body`, during which `held` is held.
     pub(super) fn new(
         body: Body,
         held: H,
         progress: Arc<Progress>,
         is_grpc: bool,
-        ends: impl Future<Output = Status> + Send + 'static,
-        patience: Duration,
+        ends: Ends<impl Future<Output = Status> + Send + 'static>,
     ) -> Self {
         let open = Some(Open { body, rest: Bytes::new(), _held: held });
         progress.works();
         let shared = Arc::new(Mutex::new(Shared { open, progress, last: None, waker: None }));
-        Self { guard: tokio::spawn(guard(Arc::clone(&shared), ends, patience)), shared, is_grpc }
+        Self { guard: tokio::spawn(guard(Arc::clone(&shared), ends)), shared, is_grpc }
     }
 }
 
@@ -66,12 +75,13 @@ fn lock<H>(shared: &Mutex<Shared<H>>) -> MutexGuard<'_, Shared<H>> {
 
 /// Ends the answer when its time is over, and leaves a reader that takes nothing: drops what there is to say, and what is
 /// held for it.
-async fn guard<H>(shared: Arc<Mutex<Shared<H>>>, ends: impl Future<Output = Status>, patience: Duration) {
-    let mut ends = std::pin::pin!(ends);
+async fn guard<H>(shared: Arc<Mutex<Shared<H>>>, ends: Ends<impl Future<Output = Status>>) {
+    let Ends { time, patience, connection } = ends;
+    let mut time = std::pin::pin!(time);
     let mut look = Instant::now() + patience;
     loop {
         let last = tokio::select! {
-            status = &mut ends => Some(status),
+            status = &mut time => Some(status),
             () = tokio::time::sleep_until(look.into()) => None,
         };
         let mut shared = lock(&shared);
@@ -86,6 +96,12 @@ async fn guard<H>(shared: Arc<Mutex<Shared<H>>>, ends: impl Future<Output = Stat
         // Between two messages it can be said why; within one the reader has to see that the rest is missing.
         let is_between = shared.open.take().is_some_and(|open| open.rest.is_empty());
         shared.last = last.filter(|_| is_between);
+        // A reader that waits for more hears of the end. One that does not take what it was given hears of nothing.
+        if shared.progress.given_since().is_some()
+            && let Some(connection) = &connection
+        {
+            connection.leave();
+        }
         if let Some(waker) = shared.waker.take() {
             waker.wake();
         }

@@ -29,10 +29,11 @@ use super::{error, forwarded, http, storage_status};
 use crate::{
     config::Proxies,
     finality::{Finality, Snapshot},
+    server::Connection,
     shares::{Full, Holder, Share, Shares},
 };
 
-use answer::Answer;
+use answer::{Answer, Ends};
 use class::{Asked, Class};
 use progress::{Call, Progress};
 use upload::Upload;
@@ -221,6 +222,7 @@ pub(super) async fn bound(
         Ok(admitted) => admitted,
         Err(why) => return refused(full(why)),
     };
+    let connection = request.extensions().get::<Connection>().cloned();
     let request = request.map(|body| match reserved {
         None => body,
         Some(bytes) => Body::new(Upload::new(body, Arc::clone(&call), asked, bytes, UPLOAD_TIME)),
@@ -237,7 +239,7 @@ pub(super) async fn bound(
     };
     let large = response.extensions_mut().remove::<LargeAnswer>();
     let gone = progress.gone();
-    let ends = async move {
+    let time = async move {
         tokio::select! {
             () = gone => gave_way(),
             () = tokio::time::sleep_until(over_at) => over(),
@@ -245,9 +247,8 @@ pub(super) async fn bound(
             () = finality.stopped(), if asked.class == Class::Endless => super::anchoring::stopping(),
         }
     };
-    response.map(|body| {
-        Body::new(Answer::new(body, (place, large), progress, asked.is_grpc, ends, READER_PATIENCE))
-    })
+    let ends = Ends { time, patience: READER_PATIENCE, connection };
+    response.map(|body| Body::new(Answer::new(body, (place, large), progress, asked.is_grpc, ends)))
 }
 
 const _: () = assert!(UPLOAD_TIME.as_secs() < LIFETIME.as_secs());

@@ -24,10 +24,14 @@ fn at(last: u8) -> Holder {
     Holder::Address(Prefix::of_caller([192, 0, 2, last].into()))
 }
 
+fn ends<F>(time: F, patience: Duration) -> Ends<F> {
+    Ends { time, patience, connection: None }
+}
+
 fn answer(body: Body, patience: Duration) -> (Answer<Arc<()>>, Weak<()>) {
     let held = Arc::new(());
     let watched = Arc::downgrade(&held);
-    (Answer::new(body, held, Arc::new(Progress::new()), true, pending(), patience), watched)
+    (Answer::new(body, held, Arc::new(Progress::new()), true, ends(pending(), patience)), watched)
 }
 
 fn status_of(frame: Frame<Bytes>) -> (String, String) {
@@ -71,19 +75,19 @@ async fn a_reader_that_takes_nothing_is_left_and_one_that_waits_is_not() {
 async fn a_stream_that_never_ends_by_itself_ends_with_the_reason() {
     let stop = StopSignal::new();
     let stopped = stop.stopped();
-    let ends = async move {
+    let time = async move {
         stopped.await;
         over()
     };
-    let mut answer = Answer::new(Body::new(Never), (), Arc::new(Progress::new()), true, ends, LONG);
+    let mut answer = Answer::new(Body::new(Never), (), Arc::new(Progress::new()), true, ends(time, LONG));
     let (ended, ()) = tokio::join!(next(&mut answer), async { stop.stop() });
     assert_eq!(status_of(ended.unwrap().unwrap()), ("14".into(), "TIME_IS_OVER".into()));
 }
 
 #[tokio::test]
 async fn an_answer_that_is_no_grpc_breaks_off() {
-    let ends = async { gave_way() };
-    let mut answer = Answer::new(Body::new(Never), (), Arc::new(Progress::new()), false, ends, LONG);
+    let time = async { gave_way() };
+    let mut answer = Answer::new(Body::new(Never), (), Arc::new(Progress::new()), false, ends(time, LONG));
     assert!(next(&mut answer).await.unwrap().is_err());
 }
 
