@@ -237,18 +237,6 @@ impl Share {
         drop(table);
         gone.end()
     }
-
-    /// Gives all back but so much.
-    pub fn shrink_to(&self, amount: u64) {
-        let mut table = self.shares.table();
-        let Some(now) = table.part(self) else { return };
-        let less = now.saturating_sub(amount);
-        table.used -= less;
-        if let Some(held) = table.holders.get_mut(&self.holder) {
-            held.amount -= less;
-            held.parts.entry(self.number).and_modify(|part| part.amount -= less);
-        }
-    }
 }
 
 impl Table {

@@ -8,6 +8,8 @@ use crate::api::{SMALL_REQUEST_MAX, http};
 pub(super) const FRAME: usize = 5;
 /// What a request may bring that is no submission: a message and what is around it.
 const SMALL_UPLOAD_MAX: usize = SMALL_REQUEST_MAX + 1024;
+/// What a request of health or of a page may bring: next to nothing, so that it need not be counted.
+const TINY_UPLOAD_MAX: usize = 1024;
 
 /// A kind of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,14 +96,16 @@ impl Asked {
     pub(super) fn of(request: &Request) -> Self {
         let path = request.uri().path();
         let is_grpc = path.starts_with("/markstein.v1.") || path.starts_with("/grpc.");
+        let class = Class::of(path);
         let (is_submission, body_max) = match path {
             "/markstein.v1.Anchoring/Submit" | "/markstein.v1.Anchoring/SubmitAndWait" => {
                 (true, crate::api::REQUEST_MAX + FRAME)
             }
             http::SUBMIT => (true, http::REQUEST_MAX),
+            _ if matches!(class, Class::Health | Class::Page) => (false, TINY_UPLOAD_MAX),
             _ => (false, SMALL_UPLOAD_MAX),
         };
-        Self { class: Class::of(path), is_grpc, is_submission, body_max }
+        Self { class, is_grpc, is_submission, body_max }
     }
 }
 

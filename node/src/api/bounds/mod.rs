@@ -40,9 +40,10 @@ use upload::Upload;
 
 const MIB: u64 = 1024 * 1024;
 
-/// Bytes of requests that are on their way in, or are batches which the pool has not answered yet: in all, and of one
-/// address.
-const BODIES: (u64, u64) = (64 * MIB, 32 * MIB);
+/// Bytes of submissions that are on their way in, or wait for the pool's answer: in all, and of one address.
+const BATCHES: (u64, u64) = (64 * MIB, 32 * MIB);
+/// Bytes of other requests that are on their way in, but for those that bring next to nothing.
+const QUESTIONS: (u64, u64) = (16 * MIB, 8 * MIB);
 /// Answers of megabytes at once, until they are taken.
 const LARGE_ANSWERS: (u64, u64) = (32, 16);
 /// Batches whose receipts are sent at once: each holds a thread and a snapshot.
@@ -70,7 +71,8 @@ tokio::task_local! {
 pub struct Bounds {
     proxies: Proxies,
     requests: [Shares; Class::ALL.len()],
-    bodies: Shares,
+    batches: Shares,
+    questions: Shares,
     large_answers: Shares,
     receipts: Shares,
     followers: Shares,
@@ -121,7 +123,8 @@ impl Bounds {
         Self {
             proxies,
             requests: Class::ALL.map(|class| shares(class.places())),
-            bodies: shares(BODIES),
+            batches: shares(BATCHES),
+            questions: shares(QUESTIONS),
             large_answers: shares(LARGE_ANSWERS),
             receipts: shares(RECEIPTS),
             followers: shares(FOLLOWERS),
@@ -173,16 +176,20 @@ impl Bounds {
         let progress = Arc::new(Progress::new());
         let used_for = || Arc::<Progress>::clone(&progress);
         let place = self.requests[asked.class.index()].take(holder, 1, used_for())?;
-        // Of a stream that goes on for ever each message is small, and read before the next one.
-        let body = if asked.class == Class::Endless {
-            None
-        } else {
-            let length = request.headers().get(header::CONTENT_LENGTH);
-            let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-            let bytes = upload::reservation(asked, length, request.body().is_end_stream());
-            Some((self.bodies.take(holder, bytes as u64, used_for())?, bytes))
+        let body = match asked.class {
+            _ if asked.is_submission => Some(&self.batches),
+            Class::Read | Class::Wait => Some(&self.questions),
+            // These are tiny, or are read message by message.
+            Class::Health | Class::Page | Class::Submit | Class::Endless => None,
         };
-        let (body, reserved) = body.unzip();
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let reserved = upload::reservation(asked, length, request.body().is_end_stream());
+        let body = body.filter(|_| reserved > 0);
+        let body = body.map(|bytes| bytes.take(holder, reserved as u64, used_for())).transpose()?;
+        if reserved == 0 {
+            progress.works();
+        }
         let call = Arc::new(Call { holder, progress, body: Mutex::new(body) });
         Ok(Admitted { call, place, reserved })
     }
@@ -192,8 +199,8 @@ impl Bounds {
 struct Admitted {
     call: Arc<Call>,
     place: Share,
-    /// Bytes for its body; `None` where they are not counted.
-    reserved: Option<usize>,
+    /// Bytes for its body.
+    reserved: usize,
 }
 
 /// A share for the request that is worked on; if it has to give way, so does the request. Operators take theirs as a
@@ -223,13 +230,14 @@ pub(super) async fn bound(
         Err(why) => return refused(full(why)),
     };
     let connection = request.extensions().get::<Connection>().cloned();
-    let request = request.map(|body| match reserved {
-        None => body,
-        Some(bytes) => Body::new(Upload::new(body, Arc::clone(&call), asked, bytes, UPLOAD_TIME)),
-    });
-    if asked.class == Class::Endless {
+    // A stream without end brings message after message.
+    let request = if asked.class == Class::Endless {
         call.progress.works();
-    }
+        request
+    } else {
+        let upload = |body| Upload::new(body, Arc::clone(&call), asked, reserved, UPLOAD_TIME);
+        request.map(|body| Body::new(upload(body)))
+    };
     let over_at = tokio::time::Instant::now() + LIFETIME;
     let progress = Arc::clone(&call.progress);
     let mut response = tokio::select! {

@@ -160,6 +160,30 @@ fn what_is_not_known_of_a_body_is_taken_for_the_worst() {
     assert_eq!(upload::reservation(asked, None, false), 1_000_000);
 }
 
+#[test]
+fn what_is_counted_for_one_kind_of_bodies_is_not_missed_by_another() {
+    let bounds = bounds();
+    let from = |path: &str, length: usize| {
+        let peer = ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 1)));
+        let request = Request::post(path).header("content-length", length).extension(peer);
+        let request = request.body(Body::new(Never)).unwrap();
+        admit(&bounds, &request)
+    };
+    for (path, length, most) in [
+        ("/markstein.v1.Anchoring/Submit", 1 << 20, 32),
+        ("/markstein.v1.Verification/GetReceipt", 1 << 16, 128),
+    ] {
+        let held: Vec<Admitted> = (0..most).map(|_| from(path, length).unwrap()).collect();
+        assert_eq!(from(path, length).err(), Some(Full::OfOneAddress), "{path}");
+        std::mem::forget(held); // the next kind is asked for while this one is all taken
+    }
+    for path in
+        ["/grpc.health.v1.Health/Check", "/markstein.v1.Operations/Status", "/grpc.health.v1.Health/Watch"]
+    {
+        from(path, 5).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_batch_is_counted_until_the_pool_has_it() {
     let bodies = Shares::new(1000, 1000);
@@ -196,9 +220,8 @@ fn each_kind_has_places_of_its_own_and_each_address_its_share() {
         assert_eq!(admit(&bounds, &one).err(), Some(Full::OfOneAddress), "{class}");
         admit(&bounds, &request(class, [192, 0, 2, 2], "")).unwrap();
         drop(held);
-        let _held: Vec<Admitted> = (0..each).map(|_| admit(&bounds, &one).unwrap()).collect();
-        // The next kinds are asked for while this one is all taken.
-        std::mem::forget(_held);
+        let held: Vec<Admitted> = (0..each).map(|_| admit(&bounds, &one).unwrap()).collect();
+        std::mem::forget(held); // the next kind is asked for while this one is all taken
     }
 }
 
