@@ -26,6 +26,7 @@ pub mod release;
 pub mod repair;
 pub mod server;
 pub mod setup;
+pub mod shares;
 pub mod shutdown;
 pub mod storage;
 pub mod verified;

@@ -148,7 +148,8 @@ impl Running {
         shutdown: impl Future<Output = ()>,
         folder: &DataFolder,
     ) -> Result<(), NodeError> {
-        let api_bound = Bound::bind(&config.api.listeners, config.api.connections_max)?;
+        let api_bound = Bound::bind(&config.api.listeners, config.api.connections_max)?
+            .behind(Arc::clone(&config.api.proxies.nets));
         let operator = &config.operator;
         let operator_bound = Bound::bind(std::slice::from_ref(&operator.listener), OPERATOR_CONNECTIONS_MAX)?;
         let (api_addresses, operator_addresses) = (api_bound.addresses(), operator_bound.addresses());
@@ -254,7 +255,7 @@ impl Running {
             metrics,
             clock,
             started: Instant::now(),
-            bounds: Bounds::default(),
+            bounds: Bounds::new(config.api.proxies.clone()),
             network: view,
             link,
             root_signer: root_signer.map(Arc::new),

@@ -1,6 +1,6 @@
 //! Asks a node over gRPC as any program could, without the patience and the checks of the client.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use anyhow::{Context, bail};
 use markstein_client::api::{
@@ -16,6 +16,8 @@ use tonic::{
     Status, Streaming,
     transport::{Channel, Endpoint},
 };
+
+use crate::strangers;
 
 /// Longer than any answer takes; a test that meets it has found a node that hangs.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -34,6 +36,14 @@ impl Api {
     pub async fn connect(url: &str) -> anyhow::Result<Self> {
         let endpoint = Endpoint::from_shared(url.to_owned())?.timeout(ANSWER_MAX);
         Ok(Self { channel: endpoint.connect().await? })
+    }
+
+    /// The same from one of this machine's addresses.
+    ///
+    /// # Errors
+    /// Where nobody listens, or nobody is let in.
+    pub async fn connect_from(url: &str, from: IpAddr) -> anyhow::Result<Self> {
+        Ok(Self { channel: strangers::channel(url, from).await? })
     }
 
     /// Submits bytes that may be a batch.

@@ -113,7 +113,7 @@ fn send(
     Ok(stream)
 }
 
-fn parse(answer: &[u8], head_only: bool) -> anyhow::Result<Answer> {
+pub(crate) fn parse(answer: &[u8], head_only: bool) -> anyhow::Result<Answer> {
     let split = answer.windows(4).position(|w| w == b"\r\n\r\n").context("an answer without head")?;
     let mut lines = std::str::from_utf8(&answer[..split])?.split("\r\n");
     let first = lines.next().unwrap_or_default();

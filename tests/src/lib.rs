@@ -5,6 +5,7 @@
 //! [`http`] without gRPC, [`issuers`] admits more of them with key files, [`offices`] with keys in memory, [`craft`] makes batches that no
 //! honest client sends, [`hostile`] those of an issuer that means harm. [`made`] makes whole logs, [`tile_server`] serves them as a node
 //! would, or otherwise.
+//! [`strangers`] are a burden.
 
 pub mod binaries;
 pub mod client;
@@ -21,4 +22,5 @@ pub mod offices;
 pub mod process;
 pub mod random;
 pub mod simulation;
+pub mod strangers;
 pub mod tile_server;

@@ -20,6 +20,11 @@ const TESTED: &[(&str, &str, &str)] = &[
         NODE,
         "the_genesis_example_is_sound_and_says_that_its_keys_are_no_secret",
     ),
+    (
+        "config/nginx/markstein.conf",
+        "tests/tests/nginx.rs",
+        "grpc_json_and_pages_go_through_nginx_and_the_node_knows_who_asks",
+    ),
     ("config/node.example.toml", NODE, "the_node_example_is_read_and_fits_the_genesis_example"),
     ("config/observer.example.toml", NODE, "the_observer_example_is_read_and_fits_the_other_two"),
     ("config/prometheus/alerts.yml", NODE, "alerts_are_on_what_a_node_measures"),
@@ -64,7 +69,7 @@ fn setup_installs_what_is_missing_and_nothing_twice() {
     machine.program(
         "apt-get",
         "echo \"apt-get $*\" >> \"$(dirname \"$0\")/../calls\"; case \"$1\" in install) \
-         for p in cc c++ ccache ip tc nft faketime go chromium chromedriver; do printf '#!/bin/sh\\n' > \"$(dirname \"$0\")/$p\"; \
+         for p in cc c++ ccache ip tc nft faketime go chromium chromedriver nginx; do printf '#!/bin/sh\\n' > \"$(dirname \"$0\")/$p\"; \
          chmod +x \"$(dirname \"$0\")/$p\"; done;; esac",
     );
     let (stdout, stderr) = texts(&machine.setup(&[]));

@@ -3,14 +3,12 @@
 use std::{pin::Pin, sync::Arc};
 
 use markstein_proto::{BATCH_AGE_MAX_MS, Batch, BatchId, Hash, Leaf};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Code, Request, Response, Status};
 
 use super::{
-    Context, blocking,
-    bounds::busy,
-    error,
+    Context, blocking, bounds, error,
     schema::{
         self, Accepted, BatchState, Dropped, Refused, SubmitRequest, SubmitResponse, Unknown, Waits,
         WatchRequest, anchoring_server::Anchoring, batch_state::State as Wire,
@@ -31,13 +29,9 @@ use crate::{
 /// Batches one call may watch.
 const WATCHED_MAX: usize = 1000;
 
-/// Batches all calls together may watch: each of them is looked at after each decision.
-const WATCHED_TOTAL_MAX: usize = 20_000;
-
 #[derive(Debug)]
 pub(super) struct AnchoringService {
     context: Context,
-    watched: Arc<Semaphore>,
 }
 
 #[tonic::async_trait]
@@ -78,8 +72,7 @@ impl Anchoring for AnchoringService {
             .map(parse)
             .collect::<Result<_, _>>()
             .map_err(|_| error::invalid("a batch id has 32 bytes"))?;
-        let places =
-            Arc::clone(&self.watched).try_acquire_many_owned(ids.len() as u32).map_err(|_| busy())?;
+        let places = self.context.bounds.watched(ids.len())?;
         let (sender, receiver) = mpsc::channel(64);
         let context = self.context.clone();
         tokio::spawn(async move {
@@ -91,8 +84,8 @@ impl Anchoring for AnchoringService {
 }
 
 impl AnchoringService {
-    pub(super) fn new(context: Context) -> Self {
-        Self { context, watched: Arc::new(Semaphore::new(WATCHED_TOTAL_MAX)) }
+    pub(super) const fn new(context: Context) -> Self {
+        Self { context }
     }
 
     /// Checks a submission and makes it durable.
@@ -117,7 +110,9 @@ impl AnchoringService {
                  an authority's node",
             ));
         }
-        match self.context.pool.submit(Arc::new(batch)).await {
+        let submitted = self.context.pool.submit(Arc::new(batch)).await;
+        bounds::is_taken();
+        match submitted {
             Ok(Submitted::Accepted) => self.context.metrics.submission("ACCEPTED"),
             Ok(Submitted::Decided(_)) => self.context.metrics.submission("DECIDED"),
             Err(refused) => {

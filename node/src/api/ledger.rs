@@ -1,16 +1,14 @@
 //! `markstein.v1.Ledger`: anybody reads the log.
 
-use std::{pin::Pin, sync::Arc};
+use std::pin::Pin;
 
 use markstein_proto::{Hash, Height, LeafIndex, LogSize, log::ProveError, log::leaf_hash};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Code, Request, Response, Status};
 
 use super::{
-    Context,
-    bounds::busy,
-    error,
+    Context, error,
     schema::{
         GetBlockRequest, GetBlockResponse, GetCheckpointRequest, GetCheckpointResponse,
         GetConsistencyProofRequest, GetConsistencyProofResponse, GetGenesisRequest, GetGenesisResponse,
@@ -30,18 +28,14 @@ const LEAVES_DEFAULT: u32 = 100;
 /// An answer of leaves ends once it has this many bytes.
 const LEAVES_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// Readers that follow the blocks at once: each may hold two of them.
-const FOLLOWERS_MAX: usize = 64;
-
 #[derive(Debug)]
 pub(super) struct LedgerService {
     context: Context,
-    followers: Arc<Semaphore>,
 }
 
 impl LedgerService {
-    pub(super) fn new(context: Context) -> Self {
-        Self { context, followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)) }
+    pub(super) const fn new(context: Context) -> Self {
+        Self { context }
     }
 }
 
@@ -145,7 +139,7 @@ impl Ledger for LedgerService {
         request: Request<WatchBlocksRequest>,
     ) -> Result<Response<Self::WatchBlocksStream>, Status> {
         let from = Height(request.into_inner().from_height);
-        let place = Arc::clone(&self.followers).try_acquire_owned().map_err(|_| busy())?;
+        let place = self.context.bounds.follower()?;
         let (sender, receiver) = mpsc::channel(1);
         let context = self.context.clone();
         tokio::spawn(async move {

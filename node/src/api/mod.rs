@@ -7,6 +7,7 @@ mod bounds;
 mod callers;
 mod error;
 mod finality;
+mod forwarded;
 mod health;
 mod http;
 mod ledger;

@@ -3,17 +3,12 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use markstein_proto::{BatchId, Hash, IssuerId, LeafIndex, LogSize, status::Status as RecordState};
-use tokio::{
-    runtime::Handle,
-    sync::{Semaphore, mpsc},
-};
+use tokio::{runtime::Handle, sync::mpsc};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use super::{
-    Context,
-    bounds::busy,
-    error,
+    Context, error,
     schema::{
         GetBatchReceiptsRequest, GetCoseReceiptRequest, GetCoseReceiptResponse, GetReceiptRequest,
         GetReceiptResponse, IssuerRecords, ListPublicRecordsRequest, ListPublicRecordsResponse,
@@ -35,18 +30,15 @@ use crate::{
 const STREAM_AHEAD: usize = 64;
 /// A reader that takes no receipt for this long is left.
 const READER_PATIENCE: Duration = Duration::from_secs(30);
-/// Batches whose receipts are sent at once: each holds a thread and a snapshot.
-const STREAMS_MAX: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct VerificationService {
     context: Context,
-    streams: Arc<Semaphore>,
 }
 
 impl VerificationService {
-    pub(super) fn new(context: Context) -> Self {
-        Self { context, streams: Arc::new(Semaphore::new(STREAMS_MAX)) }
+    pub(super) const fn new(context: Context) -> Self {
+        Self { context }
     }
 }
 
@@ -87,7 +79,7 @@ impl Verification for VerificationService {
     ) -> Result<Response<Self::GetBatchReceiptsStream>, Status> {
         let request = request.into_inner();
         let id = batch_id(&request.batch_id)?;
-        let permit = Arc::clone(&self.streams).try_acquire_owned().map_err(|_| busy())?;
+        let permit = self.context.bounds.receipts()?;
         let (sender, receiver) = mpsc::channel(STREAM_AHEAD);
         let (context, runtime) = (self.context.clone(), Handle::current());
         tokio::task::spawn_blocking(move || {

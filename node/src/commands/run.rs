@@ -9,7 +9,12 @@ use markstein_node::config::{NodeConfig, NodeKeys, keys};
 use markstein_node::shutdown::{StopSignal, run_to_end, termination};
 use markstein_node::{node, setup};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::{ConfigArgs, logging};
+
+/// Open files beside the connections of callers: the store's, those of other nodes and operators, and some to spare.
+const OTHER_FILES: u64 = 2048;
 
 #[derive(Args)]
 pub(super) struct RunArgs {
@@ -32,6 +37,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<()> {
     }
     setup::check(&config, &genesis)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), node = %config.role, %ledger, config = %file.display(), "starting");
+    raise_open_files(&config);
     let exit_with_parent = args.exit_with_parent;
     let ended = run_to_end(async move {
         let shutdown = shutdown_request(exit_with_parent)?;
@@ -40,6 +46,24 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<()> {
     ended.context("the asynchronous runtime cannot be started")??;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Connections are open files: this process takes as many as it may have at all, and says where they are too few.
+fn raise_open_files(config: &NodeConfig) {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, "the number of open files stays as it is");
+    }
+    let connections = config.api.connections_max * config.api.listeners.len();
+    let needed = connections as u64 + OTHER_FILES;
+    if let Some(most) = getrlimit(Resource::Nofile).current.filter(|most| *most < needed) {
+        tracing::warn!(
+            most,
+            needed,
+            "the system may let this node open too few files for all its connections; raise LimitNOFILE of the service \
+             (ulimit -n), or lower connections_max under [api]"
+        );
+    }
 }
 
 /// Resolves on SIGTERM, SIGINT and, where asked for, the end of the parent.

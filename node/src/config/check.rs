@@ -1,17 +1,18 @@
 //! From raw to checked configuration.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use markstein_proto::{AuthorityId, BATCH_MAX, ObserverName};
 use tracing_subscriber::EnvFilter;
 
 use super::error::{ConfigError, value};
 use super::raw::{DEFAULTS, RawApi, RawConfig, RawLog, RawOperator, RawPool, RawTls};
 use super::{
-    ApiConfig, ListenerConfig, LogConfig, NodeConfig, OperatorConfig, Pages, PoolConfig, Role, TlsFiles,
-    network,
+    ApiConfig, ListenerConfig, LogConfig, NodeConfig, OperatorConfig, Pages, PoolConfig, Proxies, Role,
+    TlsFiles, network,
 };
 
 /// Longest time a stop may be given.
@@ -121,7 +122,21 @@ impl<'a> Checker<'a> {
         let listeners =
             raw.listen.iter().map(|text| self.listener(&section, text)).collect::<Result<_, _>>()?;
         let pages = Pages { citizens: raw.page, network: raw.network_page };
-        Ok(ApiConfig { listeners, connections_max: raw.connections_max, pages, address_file })
+        let nets = raw.proxies.iter().map(|text| self.proxy(text)).collect::<Result<_, _>>()?;
+        let proxies = Proxies { nets, header: raw.proxy_header };
+        Ok(ApiConfig { listeners, connections_max: raw.connections_max, proxies, pages, address_file })
+    }
+
+    /// The addresses of a proxy. All addresses there are would let everybody tell who they are.
+    fn proxy(&self, text: &str) -> Result<IpNet, ConfigError> {
+        let net = text.parse().or_else(|_| text.parse::<IpAddr>().map(|ip| ip.to_canonical().into()));
+        match net {
+            Ok(net) if IpNet::prefix_len(&net) > 0 => Ok(net.trunc()),
+            _ => {
+                let rule = "write an address or a network, like \"127.0.0.1\" or \"10.0.0.0/8\"";
+                Err(self.value("[api] proxies", format!("{text:?} is no address of a proxy; {rule}")))
+            }
+        }
     }
 
     fn operator(&self, raw: RawOperator) -> Result<OperatorConfig, ConfigError> {

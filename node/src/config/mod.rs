@@ -14,10 +14,12 @@ mod raw;
 mod tests;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use markstein_proto::{Authority, AuthorityId, Genesis, ObserverName};
 use serde::Deserialize;
 
@@ -90,12 +92,42 @@ impl fmt::Display for Role {
 pub struct ApiConfig {
     /// At least one; all serve the same.
     pub listeners: Vec<ListenerConfig>,
-    /// Most connections open at once on each listener; further ones are closed at once.
+    /// Most connections open at once on each listener; idle ones give way to further ones.
     pub connections_max: usize,
+    /// What stands before the node and tells who asks.
+    pub proxies: Proxies,
     /// Which pages it serves.
     pub pages: Pages,
     /// Where to write the addresses once they are bound.
     pub address_file: Option<PathBuf>,
+}
+
+/// Proxies that are believed when they tell who asks; nobody else is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxies {
+    /// Their addresses.
+    pub nets: Arc<[IpNet]>,
+    /// Where they tell it. What else a request says of its way may be its sender's invention.
+    pub header: ProxyHeader,
+}
+
+impl Proxies {
+    /// Whether a proxy has this address.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.nets.iter().any(|net| net.contains(&address))
+    }
+}
+
+/// The header in which a proxy tells who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For`, as most have it.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// The operators' listener.

@@ -2,13 +2,14 @@
 
 use serde::Deserialize;
 
-use super::{LogFormat, PoolConfig};
+use super::{LogFormat, PoolConfig, ProxyHeader};
 
 /// What holds where the file is silent.
 pub(super) struct Defaults {
     pub(super) api_listen: &'static str,
     pub(super) operator_listen: &'static str,
     pub(super) connections_max: usize,
+    pub(super) proxy_header: ProxyHeader,
     pub(super) pool: PoolConfig,
     pub(super) log_format: LogFormat,
     pub(super) log_level: &'static str,
@@ -20,6 +21,7 @@ pub(super) const DEFAULTS: Defaults = Defaults {
     api_listen: "127.0.0.1:4600",
     operator_listen: "127.0.0.1:4601",
     connections_max: 1024,
+    proxy_header: ProxyHeader::XForwardedFor,
     pool: PoolConfig {
         bytes_max: 256 * 1024 * 1024,
         bytes_per_issuer_max: 64 * 1024 * 1024,
@@ -58,6 +60,8 @@ pub(super) struct RawApi {
     pub(super) tls: Option<RawTls>,
     pub(super) insecure: bool,
     pub(super) connections_max: usize,
+    pub(super) proxies: Vec<String>,
+    pub(super) proxy_header: ProxyHeader,
     pub(super) page: bool,
     pub(super) network_page: bool,
     pub(super) address_file: Option<String>,
@@ -130,6 +134,8 @@ impl Default for RawApi {
             tls: None,
             insecure: false,
             connections_max: DEFAULTS.connections_max,
+            proxies: Vec::new(),
+            proxy_header: DEFAULTS.proxy_header,
             page: true,
             network_page: true,
             address_file: None,

@@ -75,7 +75,8 @@ fn the_least_gets_the_defaults_and_paths_are_relative_to_the_file() {
 fn everything_can_be_written() {
     let config = parse(
         "[api]\nlisten = [\"0.0.0.0:443\", \"[::]:443\"]\ntls = { certificate = \"c.pem\", key = \"k.pem\" }\n\
-         connections_max = 5\npage = false\nnetwork_page = false\naddress_file = \"a.json\"\n\
+         connections_max = 5\nproxies = [\"127.0.0.1\", \"10.1.2.3/8\", \"2001:db8::/32\"]\n\
+         proxy_header = \"forwarded\"\npage = false\nnetwork_page = false\naddress_file = \"a.json\"\n\
          [operator]\nlisten = \"10.0.0.1:9\"\ninsecure = true\nhosts = [\"Ops.example\", \"prometheus\"]\n\
          [pool]\nbytes_max = 4194304\nbytes_per_issuer_max = 2097152\nbatches_per_issuer_max = 3\n\
          [log]\nformat = \"json\"\nlevel = \"warn,markstein_node=debug\"\n\
@@ -86,6 +87,9 @@ fn everything_can_be_written() {
     assert_eq!(tls.certificate, Path::new("/etc/markstein/c.pem"));
     assert_eq!(config.operator.listener.tls, None);
     assert_eq!(config.operator.hosts, ["ops.example", "prometheus"]);
+    let nets: Vec<String> = config.api.proxies.nets.iter().map(ToString::to_string).collect();
+    assert_eq!(nets, ["127.0.0.1/32", "10.0.0.0/8", "2001:db8::/32"]);
+    assert_eq!(config.api.proxies.header, ProxyHeader::Forwarded);
     assert_eq!(config.api.pages, Pages { citizens: false, network: false });
     assert_eq!(config.pool.batches_per_issuer_max, 3);
     assert_eq!(config.log.format, LogFormat::Json);
@@ -258,4 +262,13 @@ fn keys_of_another_authority_purpose_or_ledger_are_refused() {
     fs::remove_file(&path).unwrap();
     keys::write_key_file(&path, &key).unwrap();
     assert!(load().contains("each ledger needs keys of its own"), "{}", load());
+}
+
+#[test]
+fn a_proxy_is_an_address_or_a_network_and_never_everybody() {
+    assert!(parse("").unwrap().api.proxies.nets.is_empty(), "nobody is believed");
+    for text in ["nginx", "127.0.0.1:80", "10.0.0.0/33", "0.0.0.0/0", "::/0", ""] {
+        refused(&format!("[api]\nproxies = [{text:?}]"), &["[api] proxies", "10.0.0.0/8"]);
+    }
+    refused("[api]\nproxy_header = \"via\"", &["unknown variant `via`", "x-forwarded-for"]);
 }

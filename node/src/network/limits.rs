@@ -102,9 +102,10 @@ pub(super) const STREAM_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections of one peer: an old one that is dead without knowing it, two dials at once, and one to spare.
 pub(super) const CONNECTIONS_PER_PEER_MAX: u32 = 4;
 /// Connections in their handshake. Strangers can have half of these, for their keys are known only after it.
-pub(super) const PENDING_MAX: usize = 256;
-/// Those from one address.
-pub(super) const PENDING_PER_ADDRESS_MAX: usize = 16;
+pub(super) const PENDING_MAX: usize = 512;
+/// Those of strangers from one network: while less than half of their places are taken, than three quarters, and of the
+/// last quarter.
+pub(super) const PENDING_PER_NETWORK: [usize; 3] = [16, 4, 1];
 
 /// A ping's distance from the last one: below [`SILENT_AFTER`], so a peer whose driver is busy is not taken for silent.
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(2);

@@ -17,6 +17,8 @@ use axum::{
 use http_body::{Frame, SizeHint};
 use tokio::sync::watch;
 
+use super::admission::{Busy, Connection};
+
 /// Time for callers to close their connections once no request is left. What was answered is on its way by then, but for
 /// what a connection buffers.
 pub(super) const PARTING_TIME: Duration = Duration::from_secs(3);
@@ -54,16 +56,17 @@ impl Drop for UnderWay {
     }
 }
 
-/// Counts a request until its answer is taken.
+/// Counts a request until its answer is taken, of all and of those of its connection.
 pub(super) async fn count(State(requests): State<Requests>, request: Request, next: Next) -> Response {
-    let under_way = requests.begin();
+    let busy = request.extensions().get::<Connection>().map(Connection::request);
+    let under_way = (requests.begin(), busy);
     next.run(request).await.map(|body| Body::new(Counted { body, _under_way: under_way }))
 }
 
 /// The body of an answer, which counts as under way as long as it lives.
 struct Counted {
     body: Body,
-    _under_way: UnderWay,
+    _under_way: (UnderWay, Option<Busy>),
 }
 
 impl HttpBody for Counted {

@@ -19,9 +19,11 @@ use std::time::Duration;
 use axum::{Router, middleware};
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
+use ipnet::IpNet;
 use tokio::task::JoinSet;
 
 pub use address::{Address, AddressFile, read_address_file, write_address_file};
+pub use admission::Connection;
 pub use error::ServerError;
 
 use crate::config::ListenerConfig;
@@ -43,12 +45,18 @@ const HEADER_BYTES_MAX: u32 = 32 * 1024;
 const HEADERS_MAX: usize = 100;
 /// Most requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
+/// What a caller may send before it is read, on one request and on one connection.
+const REQUEST_WINDOW: u32 = 128 * 1024;
+const CONNECTION_WINDOW: u32 = 512 * 1024;
+/// What is made of one answer before its caller has taken what was made before.
+const SEND_AHEAD: usize = 64 * 1024;
 
 /// Listeners that hold their ports; nothing is answered until [`Bound::serve`].
 #[derive(Debug)]
 pub struct Bound {
     listeners: Vec<Listener>,
     connections_max: usize,
+    proxies: Arc<[IpNet]>,
 }
 
 #[derive(Debug)]
@@ -65,7 +73,13 @@ impl Bound {
     /// See [`ServerError`]; nothing stays bound then.
     pub fn bind(listeners: &[ListenerConfig], connections_max: usize) -> Result<Self, ServerError> {
         let listeners = listeners.iter().map(Listener::bind).collect::<Result<_, _>>()?;
-        Ok(Self { listeners, connections_max })
+        Ok(Self { listeners, connections_max, proxies: Arc::default() })
+    }
+
+    /// Connections from these addresses carry the requests of many callers.
+    #[must_use]
+    pub fn behind(self, proxies: Arc<[IpNet]>) -> Self {
+        Self { proxies, ..self }
     }
 
     /// Where they listen, ports chosen by the system included; in the order of the configuration.
@@ -92,7 +106,7 @@ impl Bound {
         let router = router.layer(middleware::from_fn_with_state(requests.clone(), drain::count));
         let mut serving = JoinSet::new();
         for listener in self.listeners {
-            let admission = Admission::new(self.connections_max);
+            let admission = Admission::new(self.connections_max, Arc::clone(&self.proxies));
             serving.spawn(listener.serve(router.clone(), admission, handle.clone()));
         }
         let ended = tokio::select! {
@@ -164,6 +178,9 @@ fn bounded<A>(server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {
     http.http2()
         .max_header_list_size(HEADER_BYTES_MAX)
         .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(REQUEST_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_AHEAD)
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
     server

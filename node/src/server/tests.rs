@@ -154,27 +154,150 @@ fn over_tls(
     Ok((answer, protocol))
 }
 
+/// A connection on which a request was answered, and that is open still.
+fn used(socket: SocketAddr, from: &str) -> std::net::TcpStream {
+    use io::{Read, Write};
+    let mut stream = connect_from(socket, from);
+    stream.write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let mut piece = [0; 64];
+    while !answer.ends_with(b"hello") {
+        let length = stream.read(&mut piece).unwrap();
+        assert!(length > 0, "{:?}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&piece[..length]);
+    }
+    stream
+}
+
+/// Connects from another address of this machine: all of 127.0.0.0/8 are its own.
+fn connect_from(to: SocketAddr, from: &str) -> std::net::TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+    let stream = tokio::runtime::Handle::current().block_on(socket.connect(to)).unwrap();
+    let stream = stream.into_std().unwrap();
+    stream.set_nonblocking(false).unwrap();
+    stream
+}
+
+/// Whether the other side has ended it.
+fn is_ended(mut stream: &std::net::TcpStream) -> bool {
+    use io::Read;
+    stream.set_nonblocking(true).unwrap();
+    !matches!(stream.read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn one_connection_too_many_is_closed_and_the_place_is_given_back() {
-    let running = start(hello(), None, 1);
+async fn idle_connections_give_way_to_newcomers_those_of_the_same_address_first() {
+    let running = start(hello(), None, 4);
     let socket = running.address.socket;
-    let held = std::net::TcpStream::connect(socket).unwrap();
+    blocking(move || {
+        let others = used(socket, "127.0.0.2");
+        // Silent from the beginning, and after a request; two are one address's share.
+        let silent = connect_from(socket, "127.0.0.3");
+        let first = used(socket, "127.0.0.3");
+        let _second = used(socket, "127.0.0.3");
+        while !is_ended(&silent) {
+            std::thread::yield_now();
+        }
+        let _third = used(socket, "127.0.0.3");
+        while !is_ended(&first) {
+            std::thread::yield_now();
+        }
+        assert!(!is_ended(&others), "another address keeps what it has");
+        // All four places are taken then. Whoever holds nothing is served, at the cost of whoever holds most.
+        let _fourth = used(socket, "127.0.0.4");
+        let _fifth = used(socket, "127.0.0.5");
+        assert!(!is_ended(&others));
+    })
+    .await;
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_in_use_gives_way_to_none_of_its_own_address_and_gives_its_place_back() {
+    let (entered, mut enters) = tokio::sync::mpsc::channel::<()>(1);
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let router = Router::new().route(
+        "/hello",
+        get(move || async move {
+            entered.send(()).await.unwrap();
+            held.acquire().await.unwrap().forget();
+            "hello"
+        }),
+    );
+    let running = start(router, None, 1);
+    let socket = running.address.socket;
     let ask = move || request(std::net::TcpStream::connect(socket)?);
-    let mut first = held.try_clone().unwrap();
-    // An answer on a connection kept alive shows that it has the place.
-    let taken = blocking(move || {
-        use io::{Read, Write};
-        first.write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
-        let mut byte = [0];
-        first.read_exact(&mut byte)
-    });
-    taken.await.unwrap();
-    assert!(!blocking(ask).await.is_ok_and(|answer| answer.contains("hello")));
-    held.shutdown(std::net::Shutdown::Both).unwrap();
+    let asked = tokio::spawn(blocking(ask));
+    enters.recv().await.unwrap();
+    let refused = blocking(ask).await;
+    assert!(!refused.is_ok_and(|answer| answer.contains("hello")), "all places are in use");
+    gate.add_permits(1);
+    assert!(asked.await.unwrap().unwrap().ends_with("hello"));
+    gate.add_permits(100);
+    let drained = tokio::spawn(async move { while enters.recv().await.is_some() {} });
     while !blocking(ask).await.is_ok_and(|answer| answer.contains("hello")) {
         tokio::task::yield_now().await;
     }
+    drained.abort();
     running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_all_are_in_use_one_of_whoever_has_most_gives_way_to_whoever_has_none() {
+    let (entered, mut enters) = tokio::sync::mpsc::channel::<()>(8);
+    let router = Router::new().route(
+        "/wait",
+        get(move || async move {
+            entered.send(()).await.unwrap();
+            std::future::pending::<()>().await
+        }),
+    );
+    let bound = Bound::bind(&[listener("127.0.0.1:0", None)], 4).unwrap();
+    let socket = bound.addresses()[0].socket;
+    let stop = StopSignal::new();
+    let router = router.merge(hello());
+    let task = tokio::spawn(bound.serve(router, stop.stopped(), Duration::ZERO));
+    let held = blocking(move || {
+        use io::Write;
+        let froms = ["127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.3"];
+        froms.map(|from| {
+            let mut stream = connect_from(socket, from);
+            stream.write_all(b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+            stream
+        })
+    })
+    .await;
+    for _ in 0..held.len() {
+        enters.recv().await.unwrap();
+    }
+    let ended = blocking(move || {
+        let _newcomer = used(socket, "127.0.0.9");
+        while !held.iter().any(is_ended) {
+            std::thread::yield_now();
+        }
+        held.iter().filter(|stream| is_ended(stream)).count()
+    });
+    assert_eq!(ended.await, 1);
+    stop.stop();
+    task.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_of_a_named_proxy_are_those_of_many_callers() {
+    let bound = Bound::bind(&[listener("127.0.0.1:0", None)], 4).unwrap();
+    let bound = bound.behind(["127.0.0.7/32".parse().unwrap()].into());
+    let socket = bound.addresses()[0].socket;
+    let stop = StopSignal::new();
+    let task = tokio::spawn(bound.serve(hello(), stop.stopped(), LONG));
+    blocking(move || {
+        let proxied: Vec<_> = (0..4).map(|_| used(socket, "127.0.0.7")).collect();
+        assert!(!proxied.iter().any(is_ended), "more than one address may have");
+    })
+    .await;
+    stop.stop();
+    task.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@
 //!
 //! `MARKSTEIN_BENCH=short` does less of everything. Names of parts (`idle`, `single`, `many`, `large`, `verifying`,
 //! `auditing`, `grown`, `catch-up`, and with four authorities `network`, `silence`, `restart`, `pause`, `receipts`,
-//! `shares`, `overload`) after the command measure only these.
+//! `shares`, `overload`; and `strangers`, each attack on a node of its own) after the command measure only these.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it talks to people
 
 mod auditing;
@@ -22,6 +22,7 @@ mod scale;
 mod shares;
 mod single;
 mod stats;
+mod strangers;
 mod table;
 mod verifying;
 mod watched;
@@ -66,7 +67,7 @@ fn main() -> ExitCode {
 type Part = (&'static str, fn(&mut Bench) -> anyhow::Result<()>);
 
 /// In the order in which the ledger grows.
-const PARTS: [Part; 15] = [
+const PARTS: [Part; 16] = [
     ("idle", |bench| idle::measure(bench, "fresh")),
     ("single", single::measure),
     ("many", documents::many),
@@ -82,6 +83,7 @@ const PARTS: [Part; 15] = [
     ("receipts", receipts::measure),
     ("shares", shares::measure),
     ("overload", overload::measure),
+    ("strangers", strangers::measure),
 ];
 
 fn run() -> anyhow::Result<()> {

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use markstein_tests::process::LOOK_AGAIN;
+pub(crate) use markstein_tests::strangers::memory;
 
 /// Linux counts the time of a process in hundredths of a second, on every architecture.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -58,12 +59,4 @@ pub(crate) fn processor_time(pid: u32) -> anyhow::Result<f64> {
     let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
     let ticks: u64 = ticks.sum::<Result<u64, _>>()?;
     Ok(ticks as f64 / TICKS_PER_SECOND)
-}
-
-/// Memory of a process in bytes: `VmRSS` now, `VmHWM` at most so far.
-pub(crate) fn memory(pid: u32, which: &str) -> anyhow::Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(which)?.strip_prefix(':'));
-    let kib = line.and_then(|line| line.split_whitespace().next()).context("it has no memory any more")?;
-    Ok(kib.parse::<u64>()? * 1024)
 }

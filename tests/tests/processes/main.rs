@@ -23,4 +23,5 @@ mod refresh;
 mod schema;
 mod statuses;
 mod statuses_killed;
+mod strangers;
 mod support;

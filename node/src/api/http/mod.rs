@@ -30,7 +30,7 @@ pub(super) use answer::refused;
 /// Where batches are submitted.
 pub(super) const SUBMIT: &str = "/v1/batches";
 /// Longest request: a batch in base64 and what is around it.
-const REQUEST_MAX: usize = BATCH_MAX.div_ceil(3) * 4 + 64 * 1024;
+pub(super) const REQUEST_MAX: usize = BATCH_MAX.div_ceil(3) * 4 + 64 * 1024;
 
 /// What the handlers work on.
 type Shared = Arc<json::Services>;
