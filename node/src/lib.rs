@@ -29,3 +29,4 @@ pub mod setup;
 pub mod shutdown;
 pub mod storage;
 pub mod verified;
+pub mod work;

@@ -13,6 +13,7 @@ use crate::{
     ledger::{BatchRefusal, ExecutedBlock},
     messages::Offer,
     refusal::RefusedReason,
+    work::{self, Step},
 };
 
 /// How much the pool takes.
@@ -260,6 +261,10 @@ impl PoolIndex {
     /// What may go into a block, in fair order, without what `is_in` one already.
     pub(super) fn for_block(&mut self, is_in: impl Fn(&BatchId) -> bool) -> Vec<PendingBatch> {
         let Self { schedule, entries, held_by, .. } = self;
+        let is_in = |id: &BatchId| {
+            work::charge(Step::Entry, 1);
+            is_in(id)
+        };
         let numbers = schedule.for_block(|number| entries.get(&number).is_none_or(|e| is_in(&e.id)));
         let pending = |number: u64| {
             let e = entries.get(&number)?;
@@ -403,7 +408,11 @@ impl PoolIndex {
     /// At most `limit` offers from number `cursor` on of what others may have use for, and where to go on: at 0 after the
     /// last one.
     pub(super) fn offers(&self, cursor: u64, limit: usize) -> (Vec<Offer>, u64) {
-        let mut rest = self.entries.range(cursor..).filter(|(number, _)| self.schedule.is_of_use(**number));
+        let is_of_use = |(number, _): &(&u64, &Entry)| {
+            work::charge(Step::Entry, 1);
+            self.schedule.is_of_use(**number)
+        };
+        let mut rest = self.entries.range(cursor..).filter(is_of_use);
         let offers = rest.by_ref().take(limit).map(|(_, entry)| offer(entry)).collect();
         (offers, rest.next().map_or(0, |(sequence, _)| *sequence))
     }

@@ -22,7 +22,7 @@ pub use admission::{Admission, Admitted, Announce, Answer, Origin, SubmitError, 
 pub use contents::{PoolFailure, Removal};
 pub use exchange::{DECLINED_MAX, WINDOW_BYTES, WINDOWS_BYTES};
 pub use handle::{Pool, Submitted};
-pub use inbox::{INBOX_COST_MAX, INBOX_MAX};
+pub use inbox::{INBOX_COST_MAX, INBOX_MAX, Inbox};
 pub use index::{PendingBatch, PoolFull, PoolLimits, PoolSize, WaitingBatch};
 pub(crate) use look::decided_after;
 pub use rate::BACKLOG_MIN;

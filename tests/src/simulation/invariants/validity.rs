@@ -42,6 +42,7 @@ impl Validity {
         for batch in &block.batches {
             let id = batch.id();
             let known = clients.submissions.iter().find(|one| one.id == id).map(|one| &one.batch);
+            let known = known.or_else(|| clients.others.get(&id));
             assert!(
                 known.is_some_and(|known| known.records() == batch.records()),
                 "nobody submitted {batch:?}"
