@@ -198,7 +198,7 @@ impl Cluster {
         if has_looked {
             self.free_at(node, Part::News, end / MS);
         }
-        true
+        cost > 0
     }
 
     /// Admits one batch of a group. The real pool writes the group together; here each is in the pool when it was looked at.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use markstein_proto::Batch;
 
-use super::{Desk, HINT, Issuer, Told};
+use super::{Desk, Issuer, Told};
 
 pub struct Backlog {
     /// Records of a batch.
@@ -42,7 +42,7 @@ impl Issuer for Backlog {
             return;
         }
         match told {
-            Told::Later => desk.hand(HINT / 5, node, Arc::clone(batch)), // sooner than it is told to
+            Told::Later(hint) => desk.hand(hint / 5, node, Arc::clone(batch)), // sooner than it is told to
             Told::Accepted | Told::Refused(_) => self.next(desk, 0, node),
         }
     }

@@ -2,7 +2,9 @@
 //!
 //! Each takes the pool's thread as long as the largest good batch does, and brings nothing about.
 
-use markstein_proto::{BatchId, status::Status};
+use std::sync::Arc;
+
+use markstein_proto::{Batch, BatchId, status::Status};
 
 use super::{Desk, Issuer, change, colliding::colliding};
 
@@ -14,13 +16,13 @@ pub struct Dear {
     /// When it ends.
     pub until: u64,
     targets: Option<BatchId>,
-    suspended: bool,
-    made: u64,
+    /// What it hands in, again and again.
+    batches: Vec<Arc<Batch>>,
 }
 
 impl Dear {
     pub const fn new(changes: u64, pause: u64, until: u64) -> Self {
-        Self { changes, pause, until, targets: None, suspended: false, made: 0 }
+        Self { changes, pause, until, targets: None, batches: Vec::new() }
     }
 }
 
@@ -34,15 +36,15 @@ impl Issuer for Dear {
         };
         let Some(head) = desk.place(&id) else { return Some(100) };
         let (first, last) = (head.0 + 1, head.0 + 1 + self.changes / 2);
-        if !self.suspended {
-            self.suspended = true;
+        if self.batches.is_empty() {
+            let nodes = desk.world.n as u64;
+            let made = (0..nodes).map(|number| colliding(desk, first, self.changes, last, number));
+            self.batches = made.collect();
             let batch = desk.batch(0, &[change(last, Status::Valid, Status::Suspended)]);
             desk.hand(0, 0, batch);
             return Some(1000);
         }
-        for node in 0..desk.world.n {
-            let batch = colliding(desk, first, self.changes, last, self.made % self.pause.max(1) + node as u64);
-            self.made += 1;
+        for (node, batch) in self.batches.clone().into_iter().enumerate() {
             desk.hand(0, node, batch);
         }
         (desk.now < self.until).then_some(self.pause)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use markstein_proto::Batch;
 
-use super::{Desk, HINT, Issuer, Told};
+use super::{Desk, Issuer, Told};
 
 pub struct Honest {
     /// Pause between two batches.
@@ -28,7 +28,7 @@ impl Issuer for Honest {
     fn told(&mut self, desk: &mut Desk<'_>, node: usize, batch: &Arc<Batch>, told: &Told) {
         match told {
             Told::Accepted => {}
-            Told::Later => desk.hand(HINT, node, Arc::clone(batch)),
+            Told::Later(hint) => desk.hand(*hint, node, Arc::clone(batch)),
             Told::Refused(why) => panic!("node {node} refuses an honest batch: {why}"),
         }
     }

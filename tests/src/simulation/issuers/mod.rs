@@ -33,15 +33,12 @@ pub use dear::Dear;
 pub use divided::Divided;
 pub use honest::Honest;
 
-/// A full node says: come again after so many milliseconds.
-pub const HINT: u64 = 500;
-
 /// What an issuer is told of a batch.
 #[derive(Clone, Debug)]
 pub enum Told {
     Accepted,
-    /// There is no room now.
-    Later,
+    /// There is no room now, and may be after so many milliseconds.
+    Later(u64),
     Refused(BatchRefusal),
 }
 
