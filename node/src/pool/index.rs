@@ -6,6 +6,7 @@ use markstein_proto::{BatchId, IssuerId, TimeMs, status::Status};
 
 use super::{
     cache::BatchCache,
+    mutant::Mutant,
     rate::Rate,
     schedule::{Arrival, Found, Schedule, Seen, Wait},
 };
@@ -122,6 +123,8 @@ pub(super) struct PoolIndex {
     tip: TimeMs,
     issuers: HashMap<IssuerId, PoolSize>,
     total: PoolSize,
+    #[cfg(feature = "mutants")]
+    mutant: Mutant,
 }
 
 impl PoolIndex {
@@ -140,7 +143,25 @@ impl PoolIndex {
             tip: TimeMs(0),
             issuers: HashMap::new(),
             total: PoolSize::default(),
+            #[cfg(feature = "mutants")]
+            mutant: Mutant::None,
         }
+    }
+
+    #[cfg(feature = "mutants")]
+    pub(super) const fn break_rule(&mut self, rule: Mutant) {
+        self.mutant = rule;
+    }
+
+    #[cfg(feature = "mutants")]
+    pub(super) fn breaks(&self, rule: Mutant) -> bool {
+        self.mutant == rule
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    #[allow(clippy::unused_self)] // with the feature it is a question to the index
+    pub(super) const fn breaks(&self, _: Mutant) -> bool {
+        false
     }
 
     /// The number the next entry gets.
@@ -260,12 +281,16 @@ impl PoolIndex {
 
     /// What may go into a block, in fair order, without what `is_in` one already.
     pub(super) fn for_block(&mut self, is_in: impl Fn(&BatchId) -> bool) -> Vec<PendingBatch> {
+        let in_order = self.breaks(Mutant::NoTurns);
         let Self { schedule, entries, held_by, .. } = self;
         let is_in = |id: &BatchId| {
             work::charge(Step::Entry, 1);
             is_in(id)
         };
-        let numbers = schedule.for_block(|number| entries.get(&number).is_none_or(|e| is_in(&e.id)));
+        let mut numbers = schedule.for_block(|number| entries.get(&number).is_none_or(|e| is_in(&e.id)));
+        if in_order {
+            numbers.sort_unstable();
+        }
         let pending = |number: u64| {
             let e = entries.get(&number)?;
             Some(PendingBatch {
@@ -318,6 +343,9 @@ impl PoolIndex {
 
     /// What waits for a block is looked at again.
     pub(super) fn settle(&mut self) {
+        if self.breaks(Mutant::LookAgain) {
+            self.schedule.look_again();
+        }
         self.schedule.settle();
     }
 
@@ -410,7 +438,7 @@ impl PoolIndex {
     pub(super) fn offers(&self, cursor: u64, limit: usize) -> (Vec<Offer>, u64) {
         let is_of_use = |(number, _): &(&u64, &Entry)| {
             work::charge(Step::Entry, 1);
-            self.schedule.is_of_use(**number)
+            self.schedule.is_of_use(**number) || self.breaks(Mutant::ForgetNotNow)
         };
         let mut rest = self.entries.range(cursor..).filter(is_of_use);
         let offers = rest.by_ref().take(limit).map(|(_, entry)| offer(entry)).collect();

@@ -40,7 +40,7 @@ struct Arguments {
     #[arg(long, conflicts_with = "real")]
     stand_ins: bool,
     /// An issuer at its worst instead of faults and traitors, on machines whose work takes time: colliding, restart, dear,
-    /// divided, backlog, or nobody. Four authorities.
+    /// divided, backlog, crowd, or nobody. Four authorities.
     #[arg(long, value_parser = hostile)]
     hostile: Option<Hostile>,
     /// One JSON object a run.
@@ -160,8 +160,11 @@ fn print(seed: u64, outcome: &Outcome, took: &Took) {
         &trace[..16],
     );
     if outcome.waited_ms > 0 {
-        let Outcome { waited_ms, stood_ms, .. } = outcome;
-        println!("  an honest issuer waited {waited_ms} ms at most; no block for {stood_ms} ms at most");
+        let Outcome { waited_ms, stood_ms, worked_ms, .. } = outcome;
+        println!(
+            "  an honest issuer waited {waited_ms} ms at most, and no block came for {stood_ms} ms; a thread worked for \
+             {worked_ms} ms of a second when all was over"
+        );
     }
 }
 
@@ -180,6 +183,7 @@ fn print_json(seed: u64, outcome: &Outcome, took: &Took) {
         "signatures": outcome.signing.name(),
         "waited_ms": outcome.waited_ms,
         "stood_ms": outcome.stood_ms,
+        "worked_ms": outcome.worked_ms,
         "trace": outcome.trace,
     });
     println!("{value}");

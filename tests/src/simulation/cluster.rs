@@ -345,12 +345,12 @@ impl Cluster {
             let bytes = Arc::new(message.encode());
             self.count(node, to, message);
             self.weigh(matches!(message, Message::Batch(_) | Message::PoolBatch(_) | Message::BlockBatches { .. }));
-            to.iter().for_each(|to| self.transmit(node, *to, &bytes, Way::of(message)));
+            to.iter().for_each(|to| self.transmit(node, *to, &bytes, self.world.way_of(message)));
             return;
         }
         for to in to {
             for bytes in self.lie(node, |traitor, lie| traitor.say(lie, *to, message)) {
-                self.transmit(node, *to, &Arc::new(bytes), Way::of(message));
+                self.transmit(node, *to, &Arc::new(bytes), self.world.way_of(message));
             }
         }
     }
@@ -424,6 +424,7 @@ impl Cluster {
         }
         self.check_due_receipts();
         self.check_time();
+        self.check_rest();
         self.at(1000, Event::Second);
     }
 

@@ -8,8 +8,8 @@ use markstein_node::pool::PoolLimits;
 use crate::simulation::{
     busy::{Costs, Machines},
     cluster::Cluster,
-    invariants::{Fair, Stalled},
-    issuers::{Backlog, Colliding, Dear, Divided, Honest, Issuer},
+    invariants::{Fair, Rested, Stalled},
+    issuers::{Backlog, Colliding, Crowd, Dear, Divided, Honest, Issuer},
     node::World,
     scenarios::Outcome,
     signing::Seed,
@@ -20,6 +20,13 @@ use crate::simulation::{
 const BOUND: u64 = 2_000;
 /// The same after all nodes were started anew.
 const BOUND_AFTER_START: u64 = 5_000;
+/// Where all write more than is taken: from when it was accepted.
+const BOUND_OF_A_CROWD: u64 = 3_000;
+/// What follows when the hostile ones have ended.
+const REST: u64 = 8_000;
+/// Issuers of a crowd, and the pause of each between two batches: together 60,000 records a second.
+const CROWD: usize = 6;
+const CROWD_PAUSE: u64 = 200;
 /// The ledger does not stand still for longer.
 const PAUSE_MAX: u64 = 2_000;
 /// Each record stands for so many.
@@ -55,12 +62,21 @@ pub enum Hostile {
     Divided,
     /// A huge backlog.
     Backlog,
+    /// Nobody is, and six issuers write three times as much as the ledger takes.
+    Crowd,
 }
 
 impl Hostile {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Nobody, Self::Colliding, Self::Restart, Self::Dear, Self::Divided, Self::Backlog];
+    pub const ALL: [Self; 7] = [
+        Self::Nobody,
+        Self::Colliding,
+        Self::Restart,
+        Self::Dear,
+        Self::Divided,
+        Self::Backlog,
+        Self::Crowd,
+    ];
 
     /// In a word.
     #[must_use]
@@ -72,6 +88,7 @@ impl Hostile {
             Self::Dear => "dear",
             Self::Divided => "divided",
             Self::Backlog => "backlog",
+            Self::Crowd => "crowd",
         }
     }
 
@@ -81,15 +98,20 @@ impl Hostile {
         Self::ALL.into_iter().find(|one| one.name() == name)
     }
 
-    fn issuer(self, until: u64) -> Option<Box<dyn Issuer>> {
-        Some(match self {
-            Self::Nobody => return None,
-            Self::Colliding => Box::new(Colliding::new(CHANGES, 80, 6, 1_000)),
-            Self::Restart => Box::new(Colliding::new(CHANGES, 240, 1, 0)),
-            Self::Dear => Box::new(Dear::new(CHANGES, 15, until)),
-            Self::Divided => Box::new(Divided::new(CHANGES, 40)),
-            Self::Backlog => Box::new(Backlog::new(RECORDS, 4, until)),
-        })
+    /// Who writes beside the honest issuer until a time.
+    fn issuers(self, until: u64) -> Vec<Box<dyn Issuer>> {
+        match self {
+            Self::Nobody => Vec::new(),
+            Self::Colliding => vec![Box::new(Colliding::new(CHANGES, 80, 6, 1_000))],
+            Self::Restart => vec![Box::new(Colliding::new(CHANGES, 240, 1, 0))],
+            Self::Dear => vec![Box::new(Dear::new(CHANGES, 15, until))],
+            Self::Divided => vec![Box::new(Divided::new(CHANGES, 40))],
+            Self::Backlog => vec![Box::new(Backlog::new(RECORDS, 4, until))],
+            Self::Crowd => {
+                let one = |_| Box::new(Crowd::new(RECORDS, CROWD_PAUSE, until)) as Box<dyn Issuer>;
+                (0..CROWD).map(one).collect()
+            }
+        }
     }
 
     const fn limits(self) -> PoolLimits {
@@ -100,31 +122,39 @@ impl Hostile {
     }
 }
 
-/// Four authorities, an honest issuer, and a hostile one for so many milliseconds.
+/// Four authorities, an honest issuer, and hostile ones for so many milliseconds. Then they rest, and so do the nodes.
 pub fn hostile_issuer(seed: impl Into<Seed>, hostile: Hostile, span: u64) -> Outcome {
     let seed = seed.into();
-    let world = World::of(genesis_with(4, 1), hostile.limits(), 0, seed);
+    let others = hostile.issuers(0).len() as u8;
+    let world = World::of(genesis_with(4, others), hostile.limits(), 0, seed);
     let mut cluster = Cluster::of(seed.number, world);
     cluster.machines = Some(Machines::new(Costs { scale: SCALE }, 4));
     cluster.network.delay = 3;
-    cluster.watch.fair = Fair::within(BOUND);
-    cluster.watch.stalled = Stalled::within(PAUSE_MAX, 4);
     cluster.start_all();
-    let until = cluster.now + span;
-    cluster.admit_issuer(Box::new(Honest { pause: PAUSE, until, made: 0 }), HONEST_FROM);
-    if let Some(issuer) = hostile.issuer(until) {
+    let (until, end) = (cluster.now + span, cluster.now + span + REST);
+    cluster.watch.fair = Fair::within(if hostile == Hostile::Crowd { BOUND_OF_A_CROWD } else { BOUND });
+    cluster.watch.stalled = Stalled::within(PAUSE_MAX, 4);
+    cluster.watch.rested = Rested::from(until + REST / 2);
+    cluster.admit_issuer(Box::new(Honest { pause: PAUSE, until: end - BOUND, made: 0 }), HONEST_FROM);
+    for issuer in hostile.issuers(until) {
         cluster.admit_issuer(issuer, HOSTILE_FROM);
     }
     if hostile == Hostile::Restart {
-        cluster.watch.fair = Fair::within(u64::MAX);
-        cluster.watch.stalled = Stalled::default();
         cluster.run(cluster.now + span / 2, |_| false);
-        (0..4).for_each(|node| cluster.crash(node));
-        cluster.run(cluster.now + 1_000, |_| false);
-        cluster.watch.fair.begin_anew(cluster.now, BOUND_AFTER_START);
-        cluster.start_all();
+        restart_all(&mut cluster);
     }
-    cluster.run(until + BOUND_AFTER_START, |_| false);
+    cluster.run(end + BOUND, |_| false);
     cluster.watch.fair.check(cluster.now + BOUND_AFTER_START);
     Outcome::of(&cluster)
+}
+
+/// All nodes lose their power, and come back.
+fn restart_all(cluster: &mut Cluster) {
+    (0..4).for_each(|node| cluster.crash(node));
+    let back = cluster.now + 1_000;
+    cluster.watch.fair.begin_anew(back, BOUND_AFTER_START);
+    cluster.watch.stalled = Stalled::default();
+    cluster.run(back, |_| false);
+    cluster.watch.stalled = Stalled::within(BOUND_AFTER_START, 4);
+    cluster.start_all();
 }

@@ -34,6 +34,7 @@ use markstein_proto::{PublicKey, Signature};
 use crate::simulation::unbound;
 use crate::simulation::{
     disk::Disk,
+    network::Way,
     signing::{Seed, Signing},
     support::{LIMITS, START, genesis_of},
 };
@@ -84,6 +85,24 @@ impl World {
             observers,
             twinned: Vec::new(),
         }
+    }
+
+    /// The stream that a message takes.
+    pub const fn way_of(&self, message: &Message) -> Way {
+        #[cfg(feature = "mutants")]
+        if matches!(self.mutant, Mutant::UrgentBatches | Mutant::UrgentVerdicts) {
+            return Way::Urgent;
+        }
+        Way::of(message)
+    }
+
+    /// Whether a reader of the urgent stream waits for what becomes of a batch.
+    pub const fn waits_for_verdicts(&self) -> bool {
+        #[cfg(feature = "mutants")]
+        if matches!(self.mutant, Mutant::UrgentBatches) {
+            return false;
+        }
+        true
     }
 
     /// f: how many authorities may be faulty.
@@ -231,6 +250,10 @@ impl Node {
             Arc::<SimClock>::clone(&clock),
             Arc::<Herald>::clone(&herald),
         )?;
+        #[cfg(feature = "mutants")]
+        if let Mutant::Pool(rule) = world.mutant {
+            pool.break_rule(rule);
+        }
         let me = match world.peer(number) {
             Peer::Authority(number) => Some(number),
             Peer::Observer(_) => None,

@@ -152,6 +152,19 @@ impl Cluster {
         self.watch.tick(is_up, self.now);
     }
 
+    /// Looks at how much the threads of all nodes work.
+    pub fn check_rest(&mut self) {
+        let Some(machines) = &self.machines else { return };
+        for (node, machine) in machines.nodes.iter().enumerate() {
+            let mut look = |name: String, worked| self.watch.rested.look(node, name, worked, self.now);
+            look("consensus".into(), machine.consensus.thread.worked);
+            look("pool".into(), machine.pool.thread.worked);
+            for ((from, way), reader) in &machine.readers {
+                look(format!("the reader of {way:?} from node {from}"), reader.worked());
+            }
+        }
+    }
+
     /// Whether what is sent now is a batch.
     pub const fn weigh(&mut self, heavy: bool) {
         if let Some(machines) = &mut self.machines {

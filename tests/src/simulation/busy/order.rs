@@ -18,8 +18,6 @@ pub enum Do {
     Put,
     /// Offers the batch to the pool, and waits for what becomes of it.
     Await,
-    /// Offers the batch to the pool, and goes on.
-    Offer,
 }
 
 /// Batches up to this length are decoded where they come in, in bytes.

@@ -1,6 +1,9 @@
 //! The pool's thread, its mailbox and who waits for its verdicts, as `node/src/pool/{actor,handle}.rs` have them.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use markstein_node::{
     driver::DriverError,
@@ -19,8 +22,8 @@ use crate::simulation::{cluster::Cluster, issuers::Told, network::Way};
 const MAILBOX: usize = 1024;
 /// Those of other nodes in it.
 const GOSSIP_MAX: usize = 64;
-/// Submissions on their way in.
-const SUBMISSIONS_MAX: usize = 256;
+/// Bytes of submissions that are on their way in: of all, and of one caller. Each issuer is a caller of its own.
+const BODIES: (u64, u64) = (64 << 20, 32 << 20);
 /// Who finds no room before the pool can tell when there is some comes again after so many milliseconds.
 const BUSY_HINT: u64 = 500;
 /// Batches by gossip from one peer that are looked at.
@@ -48,6 +51,7 @@ pub enum Source {
     /// Gossip of this peer.
     Gossip(usize),
     /// Nobody.
+    #[cfg_attr(not(feature = "mutants"), allow(dead_code))]
     Nobody,
 }
 
@@ -77,7 +81,8 @@ pub struct PoolThread {
     /// Batches of other nodes in mailbox and group, and those that wait for a place there.
     gossip: usize,
     waiting: VecDeque<Request>,
-    submissions: usize,
+    /// Bytes of submissions on their way, by issuer.
+    bodies: BTreeMap<usize, u64>,
     runs: bool,
 }
 
@@ -87,13 +92,20 @@ impl Cluster {
         if self.nodes[node].live.is_none() {
             return self.told(issuer, node, &batch, Told::Later(BUSY_HINT));
         }
+        let (bytes, (total, each)) = (self.weight_of(&batch), BODIES);
         let pool = &mut self.machine(node).pool;
-        if pool.submissions >= SUBMISSIONS_MAX || pool.mailbox.len() >= MAILBOX {
+        let own = pool.bodies.get(&issuer).copied().unwrap_or_default();
+        let is_full = own + bytes > each || pool.bodies.values().sum::<u64>() + bytes > total;
+        if is_full || pool.mailbox.len() >= MAILBOX {
             return self.told(issuer, node, &batch, Told::Later(BUSY_HINT));
         }
-        pool.submissions += 1;
+        *pool.bodies.entry(issuer).or_default() += bytes;
         pool.mailbox.push_back(Request { batch, from: Source::Issuer(issuer) });
         self.run_pool(node);
+    }
+
+    fn weight_of(&mut self, batch: &Batch) -> u64 {
+        batch.bytes().len() as u64 * self.machines().costs.scale
     }
 
     /// Another node offers a batch.
@@ -252,8 +264,8 @@ impl Cluster {
             }
             return;
         };
-        let pool = &mut self.machine(node).pool;
-        pool.submissions -= 1;
+        let bytes = self.weight_of(&request.batch);
+        *self.machine(node).pool.bodies.entry(issuer).or_default() -= bytes;
         let told = match answer {
             Ok(_) => Told::Accepted,
             Err(SubmitError::Refused(why)) => Told::Refused(why),

@@ -42,6 +42,10 @@ impl Reader {
         self.frames.push_back(bytes);
     }
 
+    pub const fn worked(&self) -> u64 {
+        self.thread.worked
+    }
+
     pub fn hang_up(&mut self) {
         self.frames.clear();
     }
@@ -139,9 +143,9 @@ impl Cluster {
                 true
             }
             Do::Put => self.put(node, from, way, &mut doing),
-            Do::Await | Do::Offer => {
+            Do::Await => {
                 doing.left = rest;
-                return self.offer_batch(node, from, way, doing, *first == Do::Await);
+                return self.offer_batch(node, from, way, doing);
             }
         };
         if done {
@@ -226,7 +230,8 @@ impl Cluster {
         }
     }
 
-    fn offer_batch(&mut self, node: usize, from: usize, way: Way, mut doing: Doing, waits: bool) -> Next {
+    fn offer_batch(&mut self, node: usize, from: usize, way: Way, mut doing: Doing) -> Next {
+        let waits = self.world.waits_for_verdicts();
         let Some(Checked::PoolBatch(batch)) = doing.checked.replace(Checked::Heard) else { return Next::Again };
         let source = if waits { Source::Reader(from, way) } else { Source::Nobody };
         doing.waits = waits;

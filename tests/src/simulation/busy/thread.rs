@@ -7,6 +7,8 @@ pub const MS: u64 = 1_000_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Thread {
     free_at: u64,
+    /// Nanoseconds that it worked, in all.
+    pub worked: u64,
 }
 
 impl Thread {
@@ -24,6 +26,7 @@ impl Thread {
     pub fn work(&mut self, now: u64, ns: u64) -> (u64, u64) {
         let begin = self.free_at.max(now * MS);
         self.free_at = begin + ns;
+        self.worked += ns;
         (begin, self.free_at)
     }
 }

@@ -12,6 +12,7 @@ mod once;
 mod progress;
 mod receipts;
 mod refused;
+mod rested;
 mod stalled;
 mod validity;
 mod votes;
@@ -35,6 +36,7 @@ pub use once::Once;
 pub use progress::Progress;
 pub use receipts::Receipts;
 pub use refused::Refused;
+pub use rested::Rested;
 pub use stalled::Stalled;
 pub use validity::Validity;
 pub use votes::Votes;
@@ -55,6 +57,7 @@ pub struct Watch {
     pub progress: Progress,
     pub fair: Fair,
     pub stalled: Stalled,
+    pub rested: Rested,
 }
 
 impl Watch {
@@ -74,6 +77,7 @@ impl Watch {
             progress: Progress::default(),
             fair: Fair::default(),
             stalled: Stalled::default(),
+            rested: Rested::default(),
         }
     }
 

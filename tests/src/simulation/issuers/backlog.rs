@@ -42,7 +42,7 @@ impl Issuer for Backlog {
             return;
         }
         match told {
-            Told::Later(hint) => desk.hand(hint / 5, node, Arc::clone(batch)), // sooner than it is told to
+            Told::Later(hint) => desk.hand((hint / 5).max(20), node, Arc::clone(batch)), // sooner than it is told to
             Told::Accepted | Told::Refused(_) => self.next(desk, 0, node),
         }
     }

@@ -4,6 +4,7 @@
 
 mod backlog;
 mod colliding;
+mod crowd;
 mod dear;
 mod divided;
 mod honest;
@@ -29,6 +30,7 @@ use crate::simulation::{
 
 pub use backlog::Backlog;
 pub use colliding::Colliding;
+pub use crowd::Crowd;
 pub use dear::Dear;
 pub use divided::Divided;
 pub use honest::Honest;
@@ -65,6 +67,8 @@ pub struct Desk<'a> {
     db: Option<&'a Db>,
     /// What it hands in: after which time, where.
     out: VecDeque<(u64, usize, Arc<Batch>)>,
+    /// What was accepted where, and is to be final in time.
+    accepted: Vec<(BatchId, usize)>,
 }
 
 /// All of them.
@@ -91,6 +95,11 @@ impl Desk<'_> {
     /// Hands a batch to a node after some milliseconds.
     pub fn hand(&mut self, delay: u64, node: usize, batch: Arc<Batch>) {
         self.out.push_back((delay, node, batch));
+    }
+
+    /// A node accepted a batch: it is to be final in time.
+    pub fn is_accepted(&mut self, batch: &Batch, node: usize) {
+        self.accepted.push((batch.id(), node));
     }
 
     /// Where the head of a final batch stands.
@@ -132,9 +141,12 @@ impl Cluster {
     ) -> Option<T> {
         let mut issuer = self.senders.0.get_mut(number)?.take()?;
         let db = self.nodes.iter().find_map(|node| node.live.as_ref()).map(|live| &live.db);
-        let mut desk = Desk { world: &self.world, now: self.now, number, db, out: VecDeque::new() };
+        let mut desk = Desk { world: &self.world, now: self.now, number, db, out: VecDeque::new(), accepted: Vec::new() };
         let result = act(&mut *issuer, &mut desk);
-        let (out, is_honest) = (desk.out, issuer.is_honest());
+        let (out, accepted, is_honest) = (desk.out, desk.accepted, issuer.is_honest());
+        for (id, node) in accepted {
+            self.watch.fair.asked(id, node, self.now);
+        }
         self.senders.0[number] = Some(issuer);
         for (delay, node, batch) in out {
             self.clients.others.entry(batch.id()).or_insert_with(|| Arc::clone(&batch));
