@@ -24,9 +24,9 @@ const BOUND_AFTER_START: u64 = 5_000;
 const BOUND_OF_A_CROWD: u64 = 3_000;
 /// What follows when the hostile ones have ended.
 const REST: u64 = 8_000;
-/// Issuers of a crowd, and the pause of each between two batches: together 60,000 records a second.
+/// Issuers of a crowd, and the pause of each between two batches: together 240,000 records a second.
 const CROWD: usize = 6;
-const CROWD_PAUSE: u64 = 200;
+const CROWD_PAUSE: u64 = 50;
 /// The ledger does not stand still for longer.
 const PAUSE_MAX: u64 = 2_000;
 /// Each record stands for so many.

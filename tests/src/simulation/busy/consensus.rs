@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use markstein_node::{driver::Event, peer::Peer, work};
 
-use super::{Part, Thread};
+use super::Thread;
 use crate::simulation::{cluster::Cluster, network::Way};
 
 /// Events that wait; readers of peers then wait, too.
@@ -90,7 +90,7 @@ impl Cluster {
                 self.give_place(node, peer, way);
             }
             if let Some((from, way)) = waits {
-                self.free_at(node, Part::Reader(from, way), now);
+                self.wake_reader(node, from, way, now);
             }
             self.handle(node, event);
             if self.nodes[node].live.as_ref().is_some_and(|live| live.admission.has_queued()) {

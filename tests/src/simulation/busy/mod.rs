@@ -203,7 +203,7 @@ impl Cluster {
                 self.run_pool(node);
             }
             Part::News => self.mail(node, markstein_node::driver::Event::Pooled),
-            Part::Reader(from, way) => self.run_reader(node, from, way),
+            Part::Reader(from, way) => self.woken_reader(node, from, way),
         }
     }
 

@@ -22,6 +22,8 @@ const PLACES: usize = 2;
 #[derive(Default)]
 pub struct Reader {
     thread: Thread,
+    /// When it goes on, as far as that is known.
+    planned: Option<u64>,
     frames: VecDeque<Arc<Vec<u8>>>,
     doing: Option<Doing>,
 }
@@ -62,13 +64,32 @@ impl Cluster {
         self.machine(node).readers.entry((from, way)).or_default()
     }
 
+    /// Has a reader go on at a time, unless it does so before anyway.
+    pub fn wake_reader(&mut self, node: usize, from: usize, way: Way, at: u64) {
+        let reader = self.reader(node, from, way);
+        if reader.planned.is_none_or(|planned| planned > at) {
+            reader.planned = Some(at);
+            self.free_at(node, Part::Reader(from, way), at);
+        }
+    }
+
+    /// A reader goes on now, as was planned.
+    pub fn woken_reader(&mut self, node: usize, from: usize, way: Way) {
+        let now = self.now;
+        let reader = self.reader(node, from, way);
+        if reader.planned.is_some_and(|planned| planned <= now) {
+            reader.planned = None;
+        }
+        self.run_reader(node, from, way);
+    }
+
     /// The pool has said what becomes of a reader's batch.
     pub fn go_on_reading(&mut self, node: usize, from: usize, way: Way) {
         if let Some(doing) = &mut self.reader(node, from, way).doing {
             doing.waits = false;
         }
         let now = self.now;
-        self.free_at(node, Part::Reader(from, way), now);
+        self.wake_reader(node, from, way, now);
     }
 
     /// A place of a peer on a stream is free: whoever waits for it goes on.
@@ -77,7 +98,7 @@ impl Cluster {
         *taken = taken.saturating_sub(1);
         let (now, waits) = (self.now, |doing: &Doing| doing.left.first() == Some(&Do::Place));
         if self.reader(node, peer, way).doing.as_ref().is_some_and(waits) {
-            self.free_at(node, Part::Reader(peer, way), now);
+            self.wake_reader(node, peer, way, now);
         }
     }
 
@@ -91,7 +112,7 @@ impl Cluster {
             let reader = self.reader(node, from, way);
             if !reader.thread.is_free(now) {
                 let at = reader.thread.free_ms();
-                return self.free_at(node, Part::Reader(from, way), at);
+                return self.wake_reader(node, from, way, at);
             }
             let next = match reader.doing.take() {
                 Some(doing) => self.go_on_with(node, from, way, doing),
