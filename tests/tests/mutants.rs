@@ -18,7 +18,8 @@ use markstein_consensus::Mutant as Rule;
 use markstein_node::{driver::Mutant, pool::Mutant as PoolRule};
 use markstein_tests::simulation::{
     Hostile, Seed, damage, four_with_crashes, four_with_one_silent, four_with_traitor, four_with_twins,
-    hostile_issuer, outage_after_a_cosignature, restored_copy, seven_with_twins, six_with_crashes, slow_links,
+    hostile_issuer, outage_after_a_cosignature, restored_copy, seven_with_twins, six_with_crashes,
+    slow_links,
 };
 
 type Scenario = (&'static str, fn(Seed));

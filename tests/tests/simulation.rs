@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use markstein_tests::simulation::{
-    Hostile, Mended, STORM, catch_up, damage, each_seed, four_with_crashes, four_with_one_silent, four_with_twins,
-    hostile_issuer, long_catch_up, names_every_traitor, outage, outage_after_a_cosignature, restored_copy, seven_with_twins,
-    skewed_clock, slow_links, storm, storm_with_traitors,
+    Hostile, Mended, STORM, catch_up, damage, each_seed, four_with_crashes, four_with_one_silent,
+    four_with_twins, hostile_issuer, long_catch_up, names_every_traitor, outage, outage_after_a_cosignature,
+    restored_copy, seven_with_twins, skewed_clock, slow_links, storm, storm_with_traitors,
 };
 
 #[test]

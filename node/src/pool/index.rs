@@ -158,6 +158,11 @@ impl PoolIndex {
         self.mutant == rule
     }
 
+    /// Whether what is accepted does not depend on what becomes final.
+    pub(super) fn accepts_all(&self) -> bool {
+        self.breaks(Mutant::AcceptAll) || self.breaks(Mutant::NoTurns)
+    }
+
     #[cfg(not(feature = "mutants"))]
     #[allow(clippy::unused_self)] // with the feature it is a question to the index
     pub(super) const fn breaks(&self, _: Mutant) -> bool {

@@ -16,6 +16,6 @@ pub enum Mutant {
     AskWithoutRoom,
     /// What is accepted does not depend on how fast batches become final.
     AcceptAll,
-    /// Issuers have no turns: what came first goes first.
+    /// Issuers have no turns: what came first goes first, and all is accepted.
     NoTurns,
 }

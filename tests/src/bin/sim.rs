@@ -75,7 +75,8 @@ fn main() -> ExitCode {
                 _ => "",
             };
             let minutes = arguments.minutes;
-            let hostile = arguments.hostile.map_or_else(String::new, |one| format!(" --hostile {}", one.name()));
+            let hostile =
+                arguments.hostile.map_or_else(String::new, |one| format!(" --hostile {}", one.name()));
             eprintln!(
                 "\nAgain: cargo sim -- --seed {number} --nodes {nodes} --minutes {minutes}{honest}{hostile}{signing}"
             );

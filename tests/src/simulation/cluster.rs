@@ -344,7 +344,10 @@ impl Cluster {
             self.watch.said(node, message, self.now);
             let bytes = Arc::new(message.encode());
             self.count(node, to, message);
-            self.weigh(matches!(message, Message::Batch(_) | Message::PoolBatch(_) | Message::BlockBatches { .. }));
+            self.weigh(matches!(
+                message,
+                Message::Batch(_) | Message::PoolBatch(_) | Message::BlockBatches { .. }
+            ));
             to.iter().for_each(|to| self.transmit(node, *to, &bytes, self.world.way_of(message)));
             return;
         }

@@ -24,6 +24,8 @@ const BOUND_AFTER_START: u64 = 5_000;
 const BOUND_OF_A_CROWD: u64 = 3_000;
 /// What follows when the hostile ones have ended.
 const REST: u64 = 8_000;
+/// Issuers with a backlog.
+const BACKLOGS: usize = 3;
 /// Issuers of a crowd, and the pause of each between two batches: together 240,000 records a second.
 const CROWD: usize = 6;
 const CROWD_PAUSE: u64 = 50;
@@ -60,7 +62,7 @@ pub enum Hostile {
     Dear,
     /// Pools that differ.
     Divided,
-    /// A huge backlog.
+    /// Huge backlogs.
     Backlog,
     /// Nobody is, and six issuers write three times as much as the ledger takes.
     Crowd,
@@ -68,15 +70,8 @@ pub enum Hostile {
 
 impl Hostile {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Nobody,
-        Self::Colliding,
-        Self::Restart,
-        Self::Dear,
-        Self::Divided,
-        Self::Backlog,
-        Self::Crowd,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Nobody, Self::Colliding, Self::Restart, Self::Dear, Self::Divided, Self::Backlog, Self::Crowd];
 
     /// In a word.
     #[must_use]
@@ -106,7 +101,10 @@ impl Hostile {
             Self::Restart => vec![Box::new(Colliding::new(CHANGES, 240, 1, 0))],
             Self::Dear => vec![Box::new(Dear::new(CHANGES, 15, until))],
             Self::Divided => vec![Box::new(Divided::new(CHANGES, 40))],
-            Self::Backlog => vec![Box::new(Backlog::new(RECORDS, 4, until))],
+            Self::Backlog => {
+                let one = |_| Box::new(Backlog::new(RECORDS, 4, until)) as Box<dyn Issuer>;
+                (0..BACKLOGS).map(one).collect()
+            }
             Self::Crowd => {
                 let one = |_| Box::new(Crowd::new(RECORDS, CROWD_PAUSE, until)) as Box<dyn Issuer>;
                 (0..CROWD).map(one).collect()

@@ -49,8 +49,7 @@ impl Consensus {
                 return None;
             }
             let links = std::mem::take(&mut self.links);
-            let linked =
-                |(peer, up)| if up { Event::Connected(peer) } else { Event::Disconnected(peer) };
+            let linked = |(peer, up)| if up { Event::Connected(peer) } else { Event::Disconnected(peer) };
             self.turn.extend(links.into_iter().map(linked));
             self.turn.extend(std::mem::take(&mut self.pooled).then_some(Event::Pooled));
             let (event, place) = letter.map_or((Event::Tick, None), |letter| (letter.event, letter.place));

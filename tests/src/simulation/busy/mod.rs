@@ -126,14 +126,7 @@ impl Cluster {
     }
 
     /// After how long something that is sent now arrives; nothing does where its queue is full.
-    pub fn under_way(
-        &mut self,
-        from: usize,
-        to: usize,
-        bytes: usize,
-        way: Way,
-        latency: u64,
-    ) -> Option<u64> {
+    pub fn under_way(&mut self, from: usize, to: usize, bytes: usize, way: Way, latency: u64) -> Option<u64> {
         let now = self.now;
         let Some(machines) = &mut self.machines else { return Some(latency) };
         let stands_for = if machines.heavy || way == Way::Gossip { machines.costs.scale } else { 1 };
@@ -188,7 +181,8 @@ impl Cluster {
             self.machines().lanes.read((from, to, way));
             return self.take_gossip(from, to, &bytes);
         }
-        self.machine(to).readers.entry((from, way)).or_default().arrived(bytes);
+        let now = self.now;
+        self.machine(to).readers.entry((from, way)).or_default().arrived(now, bytes);
         self.run_reader(to, from, way);
     }
 

@@ -51,7 +51,6 @@ pub enum Source {
     /// Gossip of this peer.
     Gossip(usize),
     /// Nobody.
-    #[cfg_attr(not(feature = "mutants"), allow(dead_code))]
     Nobody,
 }
 
@@ -174,7 +173,9 @@ impl Cluster {
         }
         let admitted = std::mem::take(&mut pool.admitted);
         if !admitted.is_empty() {
-            admitted.into_iter().for_each(|(request, answer, verdict)| self.answer(node, request, answer, verdict));
+            admitted
+                .into_iter()
+                .for_each(|(request, answer, verdict)| self.answer(node, request, answer, verdict));
             return true;
         }
         if std::mem::take(&mut pool.looks) {
@@ -271,7 +272,8 @@ impl Cluster {
             Err(SubmitError::Refused(why)) => Told::Refused(why),
             Err(SubmitError::Full(_)) => {
                 let live = self.nodes[node].live.as_ref();
-                let hint = live.zip(issuer_of(&request.batch)).map(|(live, issuer)| live.pool.hint_ms(issuer));
+                let hint =
+                    live.zip(issuer_of(&request.batch)).map(|(live, issuer)| live.pool.hint_ms(issuer));
                 Told::Later(hint.unwrap_or(BUSY_HINT))
             }
             Err(_) => Told::Later(BUSY_HINT),

@@ -24,7 +24,8 @@ pub struct Reader {
     thread: Thread,
     /// When it goes on, as far as that is known.
     planned: Option<u64>,
-    frames: VecDeque<Arc<Vec<u8>>>,
+    /// What came, and when.
+    frames: VecDeque<(u64, Arc<Vec<u8>>)>,
     doing: Option<Doing>,
 }
 
@@ -40,8 +41,8 @@ struct Doing {
 }
 
 impl Reader {
-    pub fn arrived(&mut self, bytes: Arc<Vec<u8>>) {
-        self.frames.push_back(bytes);
+    pub fn arrived(&mut self, now: u64, bytes: Arc<Vec<u8>>) {
+        self.frames.push_back((now, bytes));
     }
 
     pub const fn worked(&self) -> u64 {
@@ -127,7 +128,10 @@ impl Cluster {
     fn read_next(&mut self, node: usize, from: usize, way: Way) -> Next {
         let (now, costs) = (self.now, self.machines().costs);
         let reader = self.reader(node, from, way);
-        let Some(bytes) = reader.frames.pop_front() else { return Next::Later };
+        let Some((came, bytes)) = reader.frames.pop_front() else { return Next::Later };
+        if way == Way::Urgent {
+            self.watch.urgent.read(node, from, now - came, now);
+        }
         let length = self.machines().lanes.read((from, node, way));
         let message = match Message::decode(&bytes) {
             Ok(message) => self.overheard(node, message),
@@ -191,7 +195,9 @@ impl Cluster {
 
     fn inspect(&mut self, node: usize, from: usize, way: Way, doing: &mut Doing) -> bool {
         let (now, peer) = (self.now, self.world.peer(from));
-        let (Some(live), Some(message)) = (&self.nodes[node].live, doing.message.take()) else { return false };
+        let (Some(live), Some(message)) = (&self.nodes[node].live, doing.message.take()) else {
+            return false;
+        };
         let before = work::done();
         let checked = live.inspector.inspect(peer, message);
         let cost = self.machines().costs.of(work::done() - before);
@@ -253,7 +259,9 @@ impl Cluster {
 
     fn offer_batch(&mut self, node: usize, from: usize, way: Way, mut doing: Doing) -> Next {
         let waits = self.world.waits_for_verdicts();
-        let Some(Checked::PoolBatch(batch)) = doing.checked.replace(Checked::Heard) else { return Next::Again };
+        let Some(Checked::PoolBatch(batch)) = doing.checked.replace(Checked::Heard) else {
+            return Next::Again;
+        };
         let source = if waits { Source::Reader(from, way) } else { Source::Nobody };
         doing.waits = waits;
         self.reader(node, from, way).doing = Some(doing);

@@ -56,7 +56,8 @@ impl Fair {
             let outcome = live.db.get::<Outcomes>(&id.0).unwrap();
             matches!(outcome, Some(Outcome::Final { head_index, .. }) if checkpoint.covers(head_index))
         };
-        let here: Vec<BatchId> = self.open.iter().filter(|(_, (_, at))| *at == node).map(|(id, _)| *id).collect();
+        let here: Vec<BatchId> =
+            self.open.iter().filter(|(_, (_, at))| *at == node).map(|(id, _)| *id).collect();
         for id in here.into_iter().filter(is_final) {
             self.decide(&id, now);
         }

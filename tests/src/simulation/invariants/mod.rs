@@ -14,6 +14,7 @@ mod receipts;
 mod refused;
 mod rested;
 mod stalled;
+mod urgent;
 mod validity;
 mod votes;
 
@@ -38,6 +39,7 @@ pub use receipts::Receipts;
 pub use refused::Refused;
 pub use rested::Rested;
 pub use stalled::Stalled;
+pub use urgent::Urgent;
 pub use validity::Validity;
 pub use votes::Votes;
 
@@ -58,6 +60,7 @@ pub struct Watch {
     pub fair: Fair,
     pub stalled: Stalled,
     pub rested: Rested,
+    pub urgent: Urgent,
 }
 
 impl Watch {
@@ -78,6 +81,7 @@ impl Watch {
             fair: Fair::default(),
             stalled: Stalled::default(),
             rested: Rested::default(),
+            urgent: Urgent::default(),
         }
     }
 

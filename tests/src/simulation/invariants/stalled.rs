@@ -47,7 +47,10 @@ impl Stalled {
         }
         let stands = now - *self.since.get_or_insert(now);
         self.longest = self.longest.max(stands);
-        assert!(stands <= pause_max, "at {now}: no block since {stands} ms, and a quorum is up and connected");
+        assert!(
+            stands <= pause_max,
+            "at {now}: no block since {stands} ms, and a quorum is up and connected"
+        );
         for (node, (_, behind)) in self.nodes.iter().enumerate() {
             let behind = behind.map_or(0, |since| now.saturating_sub(since));
             assert!(behind <= pause_max, "at {now}: node {node} is behind the others since {behind} ms");

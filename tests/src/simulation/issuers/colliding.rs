@@ -31,7 +31,10 @@ impl Colliding {
 pub fn back_and_forth(first: u64, changes: u64) -> Vec<Record> {
     (first..first + changes / 2)
         .flat_map(|target| {
-            [change(target, Status::Valid, Status::Suspended), change(target, Status::Suspended, Status::Valid)]
+            [
+                change(target, Status::Valid, Status::Suspended),
+                change(target, Status::Suspended, Status::Valid),
+            ]
         })
         .collect()
 }

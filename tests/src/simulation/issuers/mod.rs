@@ -18,9 +18,7 @@ use markstein_node::{
         tables::{Outcome, Outcomes},
     },
 };
-use markstein_proto::{
-    Batch, BatchId, LeafIndex, Reason, Record, StatusChange, TimeMs, status::Status,
-};
+use markstein_proto::{Batch, BatchId, LeafIndex, Reason, Record, StatusChange, TimeMs, status::Status};
 
 use crate::simulation::{
     cluster::{Cluster, Event},
@@ -141,7 +139,14 @@ impl Cluster {
     ) -> Option<T> {
         let mut issuer = self.senders.0.get_mut(number)?.take()?;
         let db = self.nodes.iter().find_map(|node| node.live.as_ref()).map(|live| &live.db);
-        let mut desk = Desk { world: &self.world, now: self.now, number, db, out: VecDeque::new(), accepted: Vec::new() };
+        let mut desk = Desk {
+            world: &self.world,
+            now: self.now,
+            number,
+            db,
+            out: VecDeque::new(),
+            accepted: Vec::new(),
+        };
         let result = act(&mut *issuer, &mut desk);
         let (out, accepted, is_honest) = (desk.out, desk.accepted, issuer.is_honest());
         for (id, node) in accepted {
