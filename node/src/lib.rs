@@ -30,3 +30,4 @@ pub mod shares;
 pub mod shutdown;
 pub mod storage;
 pub mod verified;
+pub mod work;

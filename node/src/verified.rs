@@ -13,6 +13,8 @@ use std::{
 
 use markstein_proto::{AuthoritySet, Hash, PublicKey, Signature, consensus::Scheme};
 
+use crate::work::{self, Step};
+
 /// Signatures remembered in each of two generations.
 const GENERATION: usize = 4096;
 
@@ -71,6 +73,7 @@ impl Verified {
     pub fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
         let name = Hash::of(&[&key.to_bytes(), &signature.0, message]).0; // key and signature have fixed lengths
         self.knows(&name) || {
+            work::charge(Step::Signature, 1);
             let valid = self.signatures.verify(key, message, signature);
             if valid {
                 self.remember(name);

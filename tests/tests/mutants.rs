@@ -15,10 +15,11 @@ use std::{
 };
 
 use markstein_consensus::Mutant as Rule;
-use markstein_node::driver::Mutant;
+use markstein_node::{driver::Mutant, pool::Mutant as PoolRule};
 use markstein_tests::simulation::{
-    Seed, damage, four_with_crashes, four_with_one_silent, four_with_traitor, four_with_twins,
-    outage_after_a_cosignature, restored_copy, seven_with_twins, six_with_crashes, slow_links,
+    Hostile, Seed, damage, four_with_crashes, four_with_one_silent, four_with_traitor, four_with_twins,
+    hostile_issuer, outage_after_a_cosignature, restored_copy, seven_with_twins, six_with_crashes,
+    slow_links,
 };
 
 type Scenario = (&'static str, fn(Seed));
@@ -46,12 +47,37 @@ const BESIDE: Scenario =
 const STATUS: Scenario =
     ("four, one with wrong roots", |seed| drop(four_with_traitor(seed, "builder of wrong status roots")));
 
+const COLLIDING: Scenario = ("colliding changes", |seed| hostile(seed, Hostile::Colliding));
+const DEAR: Scenario = ("dear batches", |seed| hostile(seed, Hostile::Dear));
+const DIVIDED: Scenario = ("pools that differ", |seed| hostile(seed, Hostile::Divided));
+const BACKLOG: Scenario = ("a backlog", |seed| hostile(seed, Hostile::Backlog));
+const CROWD: Scenario = ("a crowd", |seed| hostile(seed, Hostile::Crowd));
+
+fn hostile(seed: Seed, hostile: Hostile) {
+    drop(hostile_issuer(seed, hostile, 5_000));
+}
+
 /// Seeds within which a mutant must be caught.
 const SEEDS: u64 = 300;
 
 const fn rule(rule: Rule) -> Mutant {
     Mutant::Engine(rule)
 }
+
+/// The same where work takes time: what is slow is slow with every seed.
+const HOSTILE_SEEDS: u64 = 2;
+
+/// Each with the scenarios that may catch it, where work takes time.
+const BUSY_MUTANTS: &[(Mutant, &[Scenario])] = &[
+    (Mutant::LookAtAll, &[COLLIDING]),
+    (Mutant::Pool(PoolRule::LookAgain), &[COLLIDING]),
+    (Mutant::Pool(PoolRule::ForgetNotNow), &[COLLIDING, DIVIDED]),
+    (Mutant::Pool(PoolRule::AskWithoutRoom), &[BACKLOG, CROWD]),
+    (Mutant::Pool(PoolRule::AcceptAll), &[CROWD, BACKLOG]),
+    (Mutant::Pool(PoolRule::NoTurns), &[BACKLOG, CROWD]),
+    (Mutant::UrgentVerdicts, &[COLLIDING, DEAR, DIVIDED, BACKLOG, CROWD]),
+    (Mutant::UrgentBatches, &[CROWD, BACKLOG, COLLIDING]),
+];
 
 const STORMS: &[Scenario] = &[CRASHES, SILENT, TWINS, SEVEN];
 
@@ -122,13 +148,22 @@ fn said(panic: &(dyn Any + Send)) -> String {
 
 #[test]
 fn every_broken_rule_is_noticed() {
+    notice(MUTANTS, SEEDS);
+}
+
+#[test]
+fn every_cause_of_a_standstill_is_noticed() {
+    notice(BUSY_MUTANTS, HOSTILE_SEEDS);
+}
+
+fn notice(mutants: &[(Mutant, &[Scenario])], seeds: u64) {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
     let (next, missed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
-        while let Some((mutant, scenarios)) = MUTANTS.get(next.fetch_add(1, Relaxed)) {
+        while let Some((mutant, scenarios)) = mutants.get(next.fetch_add(1, Relaxed)) {
             let start = Instant::now();
-            let by = caught(*mutant, scenarios, SEEDS);
+            let by = caught(*mutant, scenarios, seeds);
             println!("{mutant:?}: {by:?}, {:.1} s", start.elapsed().as_secs_f64());
             if !by.is_some_and(|by| is_clean(scenarios, &by)) {
                 missed.lock().unwrap().push(*mutant);

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use markstein_tests::simulation::{
-    Mended, STORM, catch_up, damage, each_seed, four_with_crashes, four_with_one_silent, four_with_twins,
-    long_catch_up, names_every_traitor, outage, outage_after_a_cosignature, restored_copy, seven_with_twins,
-    skewed_clock, slow_links, storm, storm_with_traitors,
+    Hostile, Mended, STORM, catch_up, damage, each_seed, four_with_crashes, four_with_one_silent,
+    four_with_twins, hostile_issuer, long_catch_up, names_every_traitor, outage, outage_after_a_cosignature,
+    restored_copy, seven_with_twins, skewed_clock, slow_links, storm, storm_with_traitors,
 };
 
 #[test]
@@ -126,4 +126,51 @@ fn who_cosigned_right_before_an_outage_of_all_cosigns_nothing_older() {
     each_seed("who_cosigned_right_before_an_outage_of_all_cosigns_nothing_older", 100, |seed| {
         outage_after_a_cosignature(seed, 4);
     });
+}
+
+/// Milliseconds in which hostile issuers are, in a test.
+const HOSTILE: u64 = 5_000;
+
+fn honest_issuer_is_served(test: &str, hostile: Hostile) {
+    let mut waited = Vec::new();
+    each_seed(test, 2, |seed| waited.push(hostile_issuer(seed, hostile, HOSTILE).waited_ms));
+    assert!(waited.iter().all(|ms| *ms > 0), "an honest issuer wrote something: {waited:?}");
+}
+
+#[test]
+fn an_issuer_without_others_waits_for_next_to_nothing() {
+    each_seed("an_issuer_without_others_waits_for_next_to_nothing", 10, |seed| {
+        let waited = hostile_issuer(seed, Hostile::Nobody, HOSTILE).waited_ms;
+        assert!(waited < 50, "{waited} ms on an idle network");
+    });
+}
+
+#[test]
+fn colliding_changes_hold_up_nobody_else() {
+    honest_issuer_is_served("colliding_changes_hold_up_nobody_else", Hostile::Colliding);
+}
+
+#[test]
+fn a_ledger_that_starts_anew_with_full_pools_goes_on() {
+    honest_issuer_is_served("a_ledger_that_starts_anew_with_full_pools_goes_on", Hostile::Restart);
+}
+
+#[test]
+fn a_flood_of_dear_and_refused_batches_holds_up_nobody_else() {
+    honest_issuer_is_served("a_flood_of_dear_and_refused_batches_holds_up_nobody_else", Hostile::Dear);
+}
+
+#[test]
+fn pools_that_differ_do_not_fetch_from_each_other_for_ever() {
+    honest_issuer_is_served("pools_that_differ_do_not_fetch_from_each_other_for_ever", Hostile::Divided);
+}
+
+#[test]
+fn one_senders_huge_backlog_holds_up_nobody_else() {
+    honest_issuer_is_served("one_senders_huge_backlog_holds_up_nobody_else", Hostile::Backlog);
+}
+
+#[test]
+fn what_is_accepted_of_a_crowd_is_final_soon() {
+    honest_issuer_is_served("what_is_accepted_of_a_crowd_is_final_soon", Hostile::Crowd);
 }

@@ -14,6 +14,7 @@ use crate::{
         Read, StorageError, Writes,
         tables::{Batches, ProposedBatches},
     },
+    work::{self, Step},
 };
 
 /// Views ahead of this node's whose proposals are looked at: as many as the engine keeps.
@@ -216,6 +217,7 @@ impl Driver {
 }
 
 fn stored(id: &BatchId, bytes: Vec<u8>) -> Result<Batch, StorageError> {
+    work::charge(Step::Byte, bytes.len());
     Batch::decode(bytes).map_err(|e| StorageError::corrupt("batches", format!("batch {id} is damaged: {e}")))
 }
 

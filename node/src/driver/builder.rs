@@ -130,6 +130,7 @@ impl Driver {
 
     /// Puts into a block what is ready, issuers in turns.
     fn fill(&self, draft: &mut Draft<'_>, branch: &Branch, time: TimeMs) -> Result<(), DriverError> {
+        self.look_at_all(branch, time)?;
         let mut budget = Budget::new(self.set.quorum());
         for pending in self.pool.for_block(|id| branch.holds(id)) {
             if !draft.fits(pending.bytes, pending.records) || !budget.allows(&pending) {

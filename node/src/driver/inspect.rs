@@ -15,6 +15,7 @@ use crate::{
     messages::{Message, Range},
     peer::{Misbehaviour, Peer},
     verified::{Verified, Voters},
+    work::{self, Step},
 };
 
 /// Subjects of certificates that are remembered.
@@ -174,5 +175,6 @@ fn blame(error: &VoteError) -> Misbehaviour {
 }
 
 fn batch(bytes: Vec<u8>) -> Result<Arc<Batch>, Misbehaviour> {
+    work::charge(Step::Byte, bytes.len());
     Batch::decode(bytes).map(Arc::new).map_err(|e| Misbehaviour::new("malformed_batch", e))
 }

@@ -48,6 +48,15 @@ pub enum Mutant {
     AnyView,
     /// Nor the kind of the vote.
     AnyKind,
+    /// The whole pool is looked at for each block, on the thread that votes.
+    LookAtAll,
+    /// Batches travel on the urgent stream: whoever makes the streams sees to it, and to the next one.
+    UrgentBatches,
+    /// And the reader of the urgent stream waits for what becomes of them.
+    UrgentVerdicts,
+    /// One of the pool's: whoever opens it sees to it.
+    #[cfg(feature = "mutants")]
+    Pool(crate::pool::Mutant),
     /// Signatures of peers are not looked at: whoever makes the driver's [`super::Inspector`] sees to it.
     AnySignature,
 }
@@ -68,6 +77,22 @@ impl Driver {
 
     pub(super) fn breaks(&self, rule: Mutant) -> bool {
         self.mutant == rule
+    }
+
+    /// Looks at every batch of the pool, where that rule is broken.
+    pub(super) fn look_at_all(
+        &self,
+        branch: &crate::ledger::Branch,
+        time: markstein_proto::TimeMs,
+    ) -> Result<(), super::DriverError> {
+        if self.breaks(Mutant::LookAtAll) {
+            for waiting in self.pool.list(0, usize::MAX).0 {
+                if let Some(batch) = self.pool.batch(&self.db, &waiting.id)? {
+                    let _ = crate::ledger::check_batch(branch, &self.rules, &batch, time)?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -91,6 +116,15 @@ impl Driver {
     #[allow(clippy::unused_self)] // with the feature it is a question to the driver
     pub(super) const fn breaks(&self, _: Mutant) -> bool {
         false
+    }
+
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps)] // see the other one
+    pub(super) const fn look_at_all(
+        &self,
+        _: &crate::ledger::Branch,
+        _: markstein_proto::TimeMs,
+    ) -> Result<(), super::DriverError> {
+        Ok(())
     }
 }
 

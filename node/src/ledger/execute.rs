@@ -13,7 +13,10 @@ use markstein_proto::{
 };
 
 use super::{BatchRefusal, Rules, State, Statuses, TakenStep, check_next};
-use crate::storage::StorageError;
+use crate::{
+    storage::StorageError,
+    work::{self, Step},
+};
 
 /// Most bytes of the batches of a block.
 pub const BLOCK_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -357,6 +360,7 @@ impl Appended {
     /// Appends head and records; tells where the head stands.
     pub(super) fn append(&mut self, batch: &Batch) -> LeafIndex {
         let head = LeafIndex(self.frontier.size());
+        work::charge(Step::Leaf, batch.records().len() + 1);
         batch.leaf_hashes().for_each(|hash| self.push(hash));
         head
     }

@@ -11,7 +11,11 @@ use super::{
     State,
     statuses::{Statuses, TakenStep},
 };
-use crate::{storage::StorageError, verified::Verified};
+use crate::{
+    storage::StorageError,
+    verified::Verified,
+    work::{self, Step},
+};
 
 /// What of the genesis the rules need.
 #[derive(Clone, Debug)]
@@ -201,6 +205,7 @@ pub fn check_next(
     if state.contains(&batch.id())? {
         return Ok(Err(BatchRefusal::Duplicate));
     }
+    work::charge(Step::Record, batch.records().len());
     let records = batch.records().iter().try_for_each(|leaf| check_record(&leaf.record, &grant, rules));
     let signed = records.and_then(|()| verify_author(rules, batch, &grant, time));
     // Only what its issuer signed has statuses looked up.

@@ -8,7 +8,10 @@ use markstein_proto::{
 };
 
 use super::{BatchRefusal, LastRead, State};
-use crate::storage::StorageError;
+use crate::{
+    storage::StorageError,
+    work::{self, Step},
+};
 
 /// What the batches of a block changed so far.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +48,7 @@ impl Statuses {
         for (position, leaf) in batch.records().iter().enumerate() {
             let Some(step) = leaf.record.status_step() else { continue };
             let target = step.target();
+            work::charge(Step::Change, 1);
             match state.anchored_by(target, &mut last)? {
                 None => return Ok(Err(BatchRefusal::NoTarget(target))),
                 Some(other) if other != *issuer => return Ok(Err(BatchRefusal::AnothersRecord(target))),

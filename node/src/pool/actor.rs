@@ -36,6 +36,12 @@ pub(super) struct Request {
     pub(super) place: Option<OwnedSemaphorePermit>,
 }
 
+impl AsRef<Batch> for Request {
+    fn as_ref(&self) -> &Batch {
+        &self.batch
+    }
+}
+
 /// What the pool's thread is asked for.
 #[derive(Debug)]
 pub(super) enum Wish {
@@ -99,7 +105,7 @@ impl Mailbox {
     /// # Errors
     /// Where the store failed: a node that cannot tell what it holds must not go on.
     pub fn serve(&self, admission: &Admission) -> Result<(), PoolFailure> {
-        let mut inbox = Inbox::default();
+        let mut inbox = Inbox::<Request>::default();
         loop {
             if inbox.is_empty() && !admission.has_queued() {
                 match self.0.recv() {
@@ -124,7 +130,7 @@ impl Mailbox {
     }
 }
 
-fn take(inbox: &mut Inbox, wish: Wish) {
+fn take(inbox: &mut Inbox<Request>, wish: Wish) {
     let Wish::Admit(request) = wish else { return };
     if let Err(Request { reply, .. }) = inbox.push(request) {
         let _ = reply.send((Err(SubmitError::Busy), Verdict::NotNow)); // whoever asked may have gone

@@ -9,6 +9,7 @@ use super::{
     contents::{Contents, describe, issuer_of},
     exchange::Until,
     index::{Entry, PoolFull},
+    mutant::Mutant,
     schedule::Seen,
 };
 use crate::{
@@ -161,6 +162,9 @@ impl Admission {
     }
 
     fn decline(&self, batch: &Batch, error: &SubmitError) {
+        if self.contents.index().breaks(Mutant::ForgetNotNow) {
+            return;
+        }
         let soon = || Until::Tick(self.clock.now().0 + DECLINED_MS);
         let until = match (error, issuer_of(batch)) {
             (SubmitError::Stopping | SubmitError::Storage(_), _) => return,
@@ -235,7 +239,7 @@ impl Admission {
         let changes = {
             let index = self.contents.index();
             index.check_room(&entry, &staged.entries)?;
-            if origin == Origin::Submitted {
+            if origin == Origin::Submitted && !index.accepts_all() {
                 index.check_backlog(&entry, &staged.entries)?;
             }
             index.changes_of(&entry.issuer)

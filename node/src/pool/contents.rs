@@ -10,9 +10,12 @@ use super::{
     index::{Entry, PoolIndex, PoolLimits},
     schedule::Seen,
 };
-use crate::storage::{
-    Db, Durability, Read, StorageError, Writes,
-    tables::{Batches, Dropped, Pool as PoolTable},
+use crate::{
+    storage::{
+        Db, Durability, Read, StorageError, Writes,
+        tables::{Batches, Dropped, Pool as PoolTable},
+    },
+    work::{self, Step},
 };
 
 /// Why the pool cannot go on.
@@ -160,6 +163,7 @@ fn drop_batch(index: &PoolIndex, id: &BatchId, now: TimeMs, writes: &mut Writes)
 /// A pooled or final batch as it stands in the store.
 pub(super) fn stored(db: &Db, id: &BatchId) -> Result<Option<Batch>, PoolFailure> {
     let Some(bytes) = db.get::<Batches>(&id.0)? else { return Ok(None) };
+    work::charge(Step::Byte, bytes.len());
     Ok(Some(Batch::decode(bytes)?))
 }
 

@@ -13,6 +13,7 @@ use super::{
     admission::{Admitted, Answer, Origin, SubmitError, Verdict},
     contents::{Contents, PoolFailure, Removal, stored},
     index::{PendingBatch, PoolSize, WaitingBatch},
+    mutant::Mutant,
     schedule::Wait,
 };
 use crate::{
@@ -159,6 +160,12 @@ impl Pool {
         self.look();
     }
 
+    /// Breaks a rule.
+    #[cfg(feature = "mutants")]
+    pub fn break_rule(&self, rule: Mutant) {
+        self.contents.index().break_rule(rule);
+    }
+
     /// Asks the pool's thread to look at what is to be looked at. Where its mailbox is full it is busy, and looks after
     /// that anyway.
     fn look(&self) {
@@ -222,6 +229,9 @@ impl Pool {
     #[must_use]
     pub fn ask_for(&self, peer: Peer, offers: &[Offer], now: TimeMs) -> Vec<BatchId> {
         let index = self.contents.index();
+        if index.breaks(Mutant::AskWithoutRoom) {
+            return offers.iter().map(|offer| offer.id).filter(|id| !index.contains(id)).collect();
+        }
         self.contents.exchange().ask(peer, offers, &index, now.0)
     }
 

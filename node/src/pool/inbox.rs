@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use markstein_proto::IssuerId;
+use markstein_proto::{Batch, IssuerId};
 
 use super::{
-    actor::Request,
     contents::issuer_of,
     cost::{LOOK_COST, TURN_COST, cost_of},
 };
@@ -19,27 +18,44 @@ pub const INBOX_COST_MAX: u64 = 8 * LOOK_COST;
 /// Batches checked together, with one sync.
 const GROUP: usize = 256;
 
-#[derive(Debug, Default)]
-struct Line {
-    requests: VecDeque<(u64, Request)>,
+#[derive(Debug)]
+struct Line<R> {
+    requests: VecDeque<(u64, R)>,
     cost: u64,
 }
 
-/// What waits, by issuer; what nobody may write stands in a line of its own.
-#[derive(Debug, Default)]
-pub(super) struct Inbox {
-    lines: BTreeMap<Option<IssuerId>, Line>,
+impl<R> Default for Line<R> {
+    fn default() -> Self {
+        Self { requests: VecDeque::new(), cost: 0 }
+    }
+}
+
+/// Requests that wait, by issuer; what nobody may write stands in a line of its own.
+#[derive(Debug)]
+pub struct Inbox<R> {
+    lines: BTreeMap<Option<IssuerId>, Line<R>>,
     served: Option<Option<IssuerId>>,
 }
 
-impl Inbox {
-    pub(super) fn is_empty(&self) -> bool {
+impl<R> Default for Inbox<R> {
+    fn default() -> Self {
+        Self { lines: BTreeMap::new(), served: None }
+    }
+}
+
+impl<R: AsRef<Batch>> Inbox<R> {
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    /// Takes a request in, or gives it back where its issuer has too many here.
-    pub(super) fn push(&mut self, request: Request) -> Result<(), Request> {
-        let (issuer, cost) = (issuer_of(&request.batch).cloned(), cost_of(&request.batch));
+    /// Takes a request in.
+    ///
+    /// # Errors
+    /// Gives it back where its issuer has too many here.
+    pub fn push(&mut self, request: R) -> Result<(), R> {
+        let (issuer, cost) = (issuer_of(request.as_ref()).cloned(), cost_of(request.as_ref()));
         let line = self.lines.entry(issuer).or_default();
         let is_full = line.requests.len() >= INBOX_MAX || line.cost + cost > INBOX_COST_MAX;
         if is_full && !line.requests.is_empty() {
@@ -51,7 +67,7 @@ impl Inbox {
     }
 
     /// The next ones: a turn of each issuer after the other, until it is enough for one go.
-    pub(super) fn take(&mut self) -> Vec<Request> {
+    pub fn take(&mut self) -> Vec<R> {
         let (mut group, mut spent) = (Vec::new(), 0);
         while group.len() < GROUP && spent < LOOK_COST {
             let Some(issuer) = self.next() else { break };
@@ -92,7 +108,10 @@ mod tests {
     };
     use tokio::sync::oneshot;
 
-    use super::{super::admission::Origin, *};
+    use super::{
+        super::{actor::Request, admission::Origin},
+        *,
+    };
 
     fn request(issuer: &str, records: u64, number: u64) -> Request {
         let change =

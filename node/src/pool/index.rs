@@ -6,6 +6,7 @@ use markstein_proto::{BatchId, IssuerId, TimeMs, status::Status};
 
 use super::{
     cache::BatchCache,
+    mutant::Mutant,
     rate::Rate,
     schedule::{Arrival, Found, Schedule, Seen, Wait},
 };
@@ -13,6 +14,7 @@ use crate::{
     ledger::{BatchRefusal, ExecutedBlock},
     messages::Offer,
     refusal::RefusedReason,
+    work::{self, Step},
 };
 
 /// How much the pool takes.
@@ -121,6 +123,8 @@ pub(super) struct PoolIndex {
     tip: TimeMs,
     issuers: HashMap<IssuerId, PoolSize>,
     total: PoolSize,
+    #[cfg(feature = "mutants")]
+    mutant: Mutant,
 }
 
 impl PoolIndex {
@@ -139,7 +143,30 @@ impl PoolIndex {
             tip: TimeMs(0),
             issuers: HashMap::new(),
             total: PoolSize::default(),
+            #[cfg(feature = "mutants")]
+            mutant: Mutant::None,
         }
+    }
+
+    #[cfg(feature = "mutants")]
+    pub(super) const fn break_rule(&mut self, rule: Mutant) {
+        self.mutant = rule;
+    }
+
+    #[cfg(feature = "mutants")]
+    pub(super) fn breaks(&self, rule: Mutant) -> bool {
+        self.mutant == rule
+    }
+
+    /// Whether what is accepted does not depend on what becomes final.
+    pub(super) fn accepts_all(&self) -> bool {
+        self.breaks(Mutant::AcceptAll) || self.breaks(Mutant::NoTurns)
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    #[allow(clippy::unused_self)] // with the feature it is a question to the index
+    pub(super) const fn breaks(&self, _: Mutant) -> bool {
+        false
     }
 
     /// The number the next entry gets.
@@ -259,8 +286,16 @@ impl PoolIndex {
 
     /// What may go into a block, in fair order, without what `is_in` one already.
     pub(super) fn for_block(&mut self, is_in: impl Fn(&BatchId) -> bool) -> Vec<PendingBatch> {
+        let in_order = self.breaks(Mutant::NoTurns);
         let Self { schedule, entries, held_by, .. } = self;
-        let numbers = schedule.for_block(|number| entries.get(&number).is_none_or(|e| is_in(&e.id)));
+        let is_in = |id: &BatchId| {
+            work::charge(Step::Entry, 1);
+            is_in(id)
+        };
+        let mut numbers = schedule.for_block(|number| entries.get(&number).is_none_or(|e| is_in(&e.id)));
+        if in_order {
+            numbers.sort_unstable();
+        }
         let pending = |number: u64| {
             let e = entries.get(&number)?;
             Some(PendingBatch {
@@ -313,6 +348,9 @@ impl PoolIndex {
 
     /// What waits for a block is looked at again.
     pub(super) fn settle(&mut self) {
+        if self.breaks(Mutant::LookAgain) {
+            self.schedule.look_again();
+        }
         self.schedule.settle();
     }
 
@@ -403,7 +441,11 @@ impl PoolIndex {
     /// At most `limit` offers from number `cursor` on of what others may have use for, and where to go on: at 0 after the
     /// last one.
     pub(super) fn offers(&self, cursor: u64, limit: usize) -> (Vec<Offer>, u64) {
-        let mut rest = self.entries.range(cursor..).filter(|(number, _)| self.schedule.is_of_use(**number));
+        let is_of_use = |(number, _): &(&u64, &Entry)| {
+            work::charge(Step::Entry, 1);
+            self.schedule.is_of_use(**number) || self.breaks(Mutant::ForgetNotNow)
+        };
+        let mut rest = self.entries.range(cursor..).filter(is_of_use);
         let offers = rest.by_ref().take(limit).map(|(_, entry)| offer(entry)).collect();
         (offers, rest.next().map_or(0, |(sequence, _)| *sequence))
     }

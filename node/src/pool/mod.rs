@@ -14,6 +14,7 @@ mod handle;
 mod inbox;
 mod index;
 mod look;
+mod mutant;
 mod rate;
 mod schedule;
 
@@ -22,8 +23,10 @@ pub use admission::{Admission, Admitted, Announce, Answer, Origin, SubmitError, 
 pub use contents::{PoolFailure, Removal};
 pub use exchange::{DECLINED_MAX, WINDOW_BYTES, WINDOWS_BYTES};
 pub use handle::{Pool, Submitted};
-pub use inbox::{INBOX_COST_MAX, INBOX_MAX};
+pub use inbox::{INBOX_COST_MAX, INBOX_MAX, Inbox};
 pub use index::{PendingBatch, PoolFull, PoolLimits, PoolSize, WaitingBatch};
 pub(crate) use look::decided_after;
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use rate::BACKLOG_MIN;
 pub use schedule::{Cause, Wait};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::backend::{Backend, Direction, Durability, Pair, ReadBytes, Scan, WriteOp, WriteSet};
 use super::error::StorageError;
 use super::table::{KeyCodec, Table, ValueCodec};
+use crate::work::{self, Step};
 
 /// A key of a table with its value.
 pub type Entry<T> = (<T as Table>::Key, <T as Table>::Value);
@@ -22,7 +23,7 @@ pub trait Read {
     /// # Errors
     /// If the disk fails or the entry is damaged.
     fn get<T: Table>(&self, key: &T::Key) -> Result<Option<T::Value>, StorageError> {
-        let bytes = self.bytes().get(T::NAME, &key.encode_key())?;
+        let bytes = read(self.bytes().get(T::NAME, &key.encode_key())?);
         bytes.map(|bytes| decode_value::<T>(&bytes)).transpose()
     }
 
@@ -31,7 +32,7 @@ pub trait Read {
     /// # Errors
     /// If the disk fails or the entry cannot be decoded.
     fn get_unchecked<T: Table>(&self, key: &T::Key) -> Result<Option<T::Value>, StorageError> {
-        let bytes = self.bytes().get_unchecked(T::NAME, &key.encode_key())?;
+        let bytes = read(self.bytes().get_unchecked(T::NAME, &key.encode_key())?);
         bytes.map(|bytes| decode_value::<T>(&bytes)).transpose()
     }
 
@@ -40,7 +41,7 @@ pub trait Read {
     /// # Errors
     /// If the disk fails or the entry is damaged.
     fn contains<T: Table>(&self, key: &T::Key) -> Result<bool, StorageError> {
-        Ok(self.bytes().get(T::NAME, &key.encode_key())?.is_some())
+        Ok(read(self.bytes().get(T::NAME, &key.encode_key())?).is_some())
     }
 
     /// The entries within `bounds`, smallest key first. From a [`Db`] each page of [`Table::PAGE`] entries is read
@@ -105,6 +106,7 @@ impl Db {
     /// # Errors
     /// If the disk fails, and ever after until the store is opened again.
     pub fn commit(&self, writes: Writes, durability: Durability) -> Result<(), StorageError> {
+        written(&writes.0, durability);
         self.backend.commit(writes.0, durability)
     }
 
@@ -203,7 +205,7 @@ impl<'a, T: Table> Range<'a, T> {
     }
 
     fn next_page(&mut self) -> Result<(), StorageError> {
-        let page = self.bytes.scan(T::NAME, &self.rest)?;
+        let page = scanned(self.bytes.scan(T::NAME, &self.rest)?);
         match page.last() {
             Some((key, _)) if page.len() == self.rest.limit => match self.rest.direction {
                 Direction::Forward => self.rest.from = successor(key.clone()),
@@ -244,13 +246,38 @@ impl<T: Table> fmt::Debug for Range<'_, T> {
     }
 }
 
+/// Charges for a value that was asked for.
+fn read(bytes: Option<Vec<u8>>) -> Option<Vec<u8>> {
+    work::charge(Step::Read, 1);
+    work::charge(Step::ReadByte, bytes.as_ref().map_or(0, Vec::len));
+    bytes
+}
+
+/// Charges for a page of a range.
+fn scanned(pairs: Vec<Pair>) -> Vec<Pair> {
+    work::charge(Step::Read, 1);
+    work::charge(Step::ReadByte, pairs.iter().map(|(key, value)| key.len() + value.len()).sum());
+    pairs
+}
+
+/// Charges for a commit.
+fn written(writes: &WriteSet, durability: Durability) {
+    let length = |op: &WriteOp| match op {
+        WriteOp::Put { key, value, .. } => key.len() + value.len(),
+        WriteOp::Delete { key, .. } => key.len(),
+    };
+    work::charge(Step::Write, writes.ops.len());
+    work::charge(Step::WrittenByte, writes.ops.iter().map(length).sum());
+    work::charge(Step::Sync, usize::from(durability == Durability::Synced));
+}
+
 /// The first entry within `bounds` in `direction`.
 fn one<T: Table>(
     bytes: &dyn ReadBytes,
     bounds: (Bound<&T::Key>, Bound<&T::Key>),
     direction: Direction,
 ) -> Result<Option<Entry<T>>, StorageError> {
-    let pairs = bytes.scan(T::NAME, &scan_of(bounds, direction, 1))?;
+    let pairs = scanned(bytes.scan(T::NAME, &scan_of(bounds, direction, 1))?);
     pairs.first().map(decode_pair::<T>).transpose()
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Parser;
-use markstein_tests::simulation::{Outcome, Seed, storm, storm_with_traitors};
+use markstein_tests::simulation::{Hostile, Outcome, Seed, hostile_issuer, storm, storm_with_traitors};
 
 /// What the nodes say to each other is made and dropped millions of times: a tenth of the time is the allocator's.
 #[global_allocator]
@@ -39,6 +39,10 @@ struct Arguments {
     /// Sign with keyed hashes in every run.
     #[arg(long, conflicts_with = "real")]
     stand_ins: bool,
+    /// An issuer at its worst instead of faults and traitors, on machines whose work takes time: colliding, restart, dear,
+    /// divided, backlog, crowd, or nobody. Four authorities.
+    #[arg(long, value_parser = hostile)]
+    hostile: Option<Hostile>,
     /// One JSON object a run.
     #[arg(long)]
     json: bool,
@@ -57,6 +61,9 @@ fn main() -> ExitCode {
             _ => Seed::from(number),
         };
         let run = || {
+            if let Some(hostile) = arguments.hostile {
+                return hostile_issuer(seed, hostile, span);
+            }
             if arguments.honest { storm(seed, nodes, span) } else { storm_with_traitors(seed, nodes, span) }
         };
         let start = Watch::start();
@@ -68,8 +75,10 @@ fn main() -> ExitCode {
                 _ => "",
             };
             let minutes = arguments.minutes;
+            let hostile =
+                arguments.hostile.map_or_else(String::new, |one| format!(" --hostile {}", one.name()));
             eprintln!(
-                "\nAgain: cargo sim -- --seed {number} --nodes {nodes} --minutes {minutes}{honest}{signing}"
+                "\nAgain: cargo sim -- --seed {number} --nodes {nodes} --minutes {minutes}{honest}{hostile}{signing}"
             );
             return ExitCode::FAILURE;
         };
@@ -86,6 +95,11 @@ fn main() -> ExitCode {
         );
     }
     ExitCode::SUCCESS
+}
+
+fn hostile(name: &str) -> Result<Hostile, String> {
+    let names = Hostile::ALL.map(Hostile::name).join(", ");
+    Hostile::of(name).ok_or_else(|| format!("one of: {names}"))
 }
 
 /// From the clock: any number will do, and it is printed.
@@ -146,6 +160,13 @@ fn print(seed: u64, outcome: &Outcome, took: &Took) {
         signing.name(),
         &trace[..16],
     );
+    if outcome.waited_ms > 0 {
+        let Outcome { waited_ms, stood_ms, worked_ms, .. } = outcome;
+        println!(
+            "  an honest issuer waited {waited_ms} ms at most, and no block came for {stood_ms} ms; a thread worked for \
+             {worked_ms} ms of a second when all was over"
+        );
+    }
 }
 
 fn print_json(seed: u64, outcome: &Outcome, took: &Took) {
@@ -161,6 +182,9 @@ fn print_json(seed: u64, outcome: &Outcome, took: &Took) {
         "named": outcome.named,
         "views": outcome.views,
         "signatures": outcome.signing.name(),
+        "waited_ms": outcome.waited_ms,
+        "stood_ms": outcome.stood_ms,
+        "worked_ms": outcome.worked_ms,
         "trace": outcome.trace,
     });
     println!("{value}");

@@ -1,6 +1,9 @@
 //! Those who submit batches: to one node or several, in one version or several, in time or too late.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use markstein_node::{
     ledger::{BatchRefusal, ReceiptFailure, batch_receipts},
@@ -19,6 +22,8 @@ use crate::simulation::{
 #[derive(Default)]
 pub struct Clients {
     pub submissions: Vec<Submission>,
+    /// What issuers hand in where work takes time.
+    pub others: HashMap<BatchId, Arc<Batch>>,
     /// Anchors that somebody suspends, each once.
     suspended: BTreeSet<u64>,
     /// And whose suspension somebody ends.

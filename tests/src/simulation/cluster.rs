@@ -6,18 +6,21 @@ use std::{
 };
 
 use markstein_node::{
-    driver::{Audience, Checked, DriverError, Event as DriverEvent, answer},
+    driver::{Audience, DriverError, Event as DriverEvent},
     messages::Message,
     peer::{Misbehaviour, Peer},
-    pool::{Admitted, Origin, PoolFailure, SubmitError, Verdict},
+    pool::PoolFailure,
+    work,
 };
 use markstein_proto::{Batch, Hash};
 use sha2::{Digest, Sha256};
 
 use crate::random::Random;
 use crate::simulation::{
+    busy::{Machines, Part},
     clients::Clients,
     invariants::Watch,
+    issuers::Senders,
     network::{Network, Way},
     node::{Node, Said, World},
     signing::Seed,
@@ -48,6 +51,22 @@ pub enum Event {
     Chaos,
     /// Traitors speak unasked.
     Beside,
+    /// A part of a node has done what it was busy with.
+    Free {
+        node: usize,
+        part: Part,
+        life: u64,
+    },
+    /// Somebody who may write acts.
+    Act {
+        issuer: usize,
+    },
+    /// What it hands in comes to a node.
+    Hand {
+        issuer: usize,
+        node: usize,
+        batch: Arc<Batch>,
+    },
 }
 
 /// Bytes of a message that the trace covers: whatever differs later in a longer one shows in what follows from it.
@@ -64,6 +83,10 @@ pub struct Cluster {
     pub network: Network,
     pub watch: Watch,
     pub clients: Clients,
+    /// What nodes are busy with, where work takes time.
+    pub machines: Option<Machines>,
+    /// Who writes there.
+    pub senders: Senders,
     pub traitors: BTreeMap<usize, Box<dyn Traitor>>,
     /// Who was named by an honest node, and for what.
     pub named: BTreeMap<(usize, &'static str), u64>,
@@ -86,7 +109,12 @@ pub struct Cluster {
 impl Cluster {
     pub fn new(seed: impl Into<Seed>, n: usize, observers: usize) -> Self {
         let seed = seed.into();
-        let (number, world) = (seed.number, World::new(n, observers, seed));
+        Self::of(seed.number, World::new(n, observers, seed))
+    }
+
+    /// A cluster of a world, of which nothing runs yet.
+    pub fn of(number: u64, world: World) -> Self {
+        let (n, observers) = (world.n, world.observers);
         let mut random = Random::new(number ^ (n as u64) << 56);
         let nodes: Vec<Node> =
             (0..n + observers).map(|_| Node::new(&world, random.below(4001) as i64 - 2000)).collect();
@@ -100,6 +128,8 @@ impl Cluster {
             next: 0,
             network: Network::new(),
             clients: Clients::default(),
+            machines: None,
+            senders: Senders::default(),
             traitors: BTreeMap::new(),
             named: BTreeMap::new(),
             absent: BTreeSet::new(),
@@ -158,14 +188,16 @@ impl Cluster {
     /// Counts an event, and adds it to the trace: time, place, length and what is said, of what is long its beginning.
     fn note(&mut self, event: &Event) {
         let (kind, a, b, bytes): (u8, usize, usize, &[u8]) = match event {
-            Event::Deliver { from, to, bytes, way: Way::Stream } => (0, *from, *to, bytes),
-            Event::Deliver { from, to, bytes, way: Way::Gossip } => (1, *from, *to, bytes),
+            Event::Deliver { from, to, bytes, way } => (u8::from(*way == Way::Gossip), *from, *to, bytes),
             Event::Wake { node } => (2, *node, 0, &[]),
             Event::Restart { node } => (3, *node, 0, &[]),
             Event::Submit { batch } => (4, *batch, 0, &[]),
             Event::Second => (5, 0, 0, &[]),
             Event::Chaos => (6, 0, 0, &[]),
             Event::Beside => (7, 0, 0, &[]),
+            Event::Free { node, part, .. } => (8, *node, part.number(), &[]),
+            Event::Act { issuer } => (9, *issuer, 0, &[]),
+            Event::Hand { issuer, node, batch } => (10, *issuer, *node, &batch.id().0.0),
         };
         let place = [self.now, a as u64, b as u64, bytes.len() as u64].map(u64::to_be_bytes);
         self.steps += 1;
@@ -181,8 +213,11 @@ impl Cluster {
 
     fn step(&mut self, event: Event) {
         match event {
-            Event::Deliver { from, to, bytes, way: Way::Stream } => self.deliver(from, to, &bytes),
+            Event::Deliver { from, to, bytes, way } if self.machines.is_some() => {
+                self.arrive(from, to, bytes, way);
+            }
             Event::Deliver { from, to, bytes, way: Way::Gossip } => self.deliver_batch(from, to, &bytes),
+            Event::Deliver { from, to, bytes, .. } => self.deliver(from, to, &bytes),
             Event::Wake { node } => {
                 self.nodes[node].wake = None;
                 self.watch.busy.woken(node, self.now);
@@ -193,6 +228,9 @@ impl Cluster {
             Event::Second => self.second(),
             Event::Chaos => self.shake(),
             Event::Beside => self.speak_beside(),
+            Event::Free { node, part, life } => self.go_on(node, part, life),
+            Event::Act { issuer } => self.act(issuer),
+            Event::Hand { issuer, node, batch } => self.hand(issuer, node, batch),
         }
     }
 
@@ -205,7 +243,9 @@ impl Cluster {
         if self.nodes[node].live.is_some() || is_out || !self.is_startable(node) {
             return;
         }
+        let before = work::done();
         let started = self.nodes[node].start(&self.world, node, self.now);
+        self.boot(node, work::done() - before);
         self.watch.restarted(node);
         if self.survives(node, started, 0) {
             self.look(node);
@@ -225,7 +265,7 @@ impl Cluster {
 
     /// Whether a node goes on; an error means that its disk failed, and there the power went. What it said last may
     /// then be lost, but for the first `sent` things.
-    fn survives(&mut self, node: usize, result: Result<(), DriverError>, sent: usize) -> bool {
+    pub fn survives(&mut self, node: usize, result: Result<(), DriverError>, sent: usize) -> bool {
         let Err(error) = result else { return true };
         if self.is_broken_by(node, &error) {
             return false;
@@ -242,6 +282,9 @@ impl Cluster {
     /// Hands a driver an event and does what it says then.
     pub fn drive(&mut self, node: usize, event: DriverEvent) {
         let now = self.now;
+        if self.machines.is_some() {
+            return self.mail(node, event);
+        }
         let Some(live) = self.nodes[node].live.as_mut() else { return };
         let result = live.handle(now, event);
         let mut said = live.take_said();
@@ -249,7 +292,7 @@ impl Cluster {
             said.truncate(self.random.below(said.len() as u64 + 1) as usize);
         }
         let sent = said.len();
-        said.into_iter().for_each(|said| self.say(node, said));
+        said.into_iter().for_each(|(said, _)| self.say(node, said));
         if self.survives(node, result, sent) {
             self.look(node);
             self.plan(node);
@@ -257,19 +300,8 @@ impl Cluster {
         }
     }
 
-    /// What the pool's thread does between submissions.
-    fn look_into_pool(&mut self, node: usize) {
-        let Some(live) = self.nodes[node].live.as_ref() else { return };
-        live.set_clock(self.now);
-        match live.look_into_pool() {
-            Ok(true) => self.drive(node, DriverEvent::Pooled),
-            Ok(false) => {}
-            Err(failure) => drop(self.survives(node, Err(DriverError::Pool(failure)), 0)),
-        }
-    }
-
     /// Checks what must always hold, on what this node has now.
-    fn look(&mut self, node: usize) {
+    pub fn look(&mut self, node: usize) {
         // What is damaged can be read by nobody, and what matters of it is what the node says.
         let is_whole = self.nodes[node].disk.harm().is_none();
         if let Some(live) = self.nodes[node].live.as_ref().filter(|_| is_whole) {
@@ -280,16 +312,16 @@ impl Cluster {
         }
     }
 
-    fn plan(&mut self, node: usize) {
+    pub fn plan(&mut self, node: usize) {
         let Some(live) = &self.nodes[node].live else { return };
-        let at = live.next_tick().max(self.now);
+        let at = live.next_tick().max(self.now).max(self.busy_until(node));
         if self.nodes[node].wake.is_none_or(|wake| at < wake) {
             self.nodes[node].wake = Some(at);
             self.at(at - self.now, Event::Wake { node });
         }
     }
 
-    fn say(&mut self, node: usize, said: Said) {
+    pub fn say(&mut self, node: usize, said: Said) {
         let (message, to): (Message, Vec<usize>) = match said {
             Said::Accused(peer, what) => return self.accuse(node, self.world.node(peer), &what),
             Said::To(peer, message) => (message, self.world.nodes(peer)),
@@ -312,12 +344,16 @@ impl Cluster {
             self.watch.said(node, message, self.now);
             let bytes = Arc::new(message.encode());
             self.count(node, to, message);
-            to.iter().for_each(|to| self.transmit(node, *to, &bytes, Way::Stream));
+            self.weigh(matches!(
+                message,
+                Message::Batch(_) | Message::PoolBatch(_) | Message::BlockBatches { .. }
+            ));
+            to.iter().for_each(|to| self.transmit(node, *to, &bytes, self.world.way_of(message)));
             return;
         }
         for to in to {
             for bytes in self.lie(node, |traitor, lie| traitor.say(lie, *to, message)) {
-                self.transmit(node, *to, &Arc::new(bytes), Way::Stream);
+                self.transmit(node, *to, &Arc::new(bytes), self.world.way_of(message));
             }
         }
     }
@@ -331,6 +367,7 @@ impl Cluster {
 
     pub fn transmit(&mut self, from: usize, to: usize, bytes: &Arc<Vec<u8>>, way: Way) {
         for delay in self.network.arrivals(from, to, bytes.len(), &mut self.random).into_iter().flatten() {
+            let Some(delay) = self.under_way(from, to, bytes.len(), way, delay) else { continue };
             self.at(delay, Event::Deliver { from, to, bytes: Arc::clone(bytes), way });
         }
     }
@@ -359,102 +396,15 @@ impl Cluster {
                 let bytes = Arc::new(bytes);
                 (0..self.nodes.len())
                     .filter(|to| *to != node)
-                    .for_each(|to| self.transmit(node, to, &bytes, Way::Stream));
+                    .for_each(|to| self.transmit(node, to, &bytes, Way::Urgent));
             }
         }
         let delay = 100 + self.random.below(400);
         self.at(delay, Event::Beside);
     }
 
-    /// As `Ingress` does it: questions are answered from the store, the rest is inspected and goes to the driver, and
-    /// batches to the pool, too.
-    fn deliver(&mut self, from: usize, to: usize, bytes: &[u8]) {
-        let peer = self.world.peer(from);
-        let Some(live) = &self.nodes[to].live else { return };
-        let message = match Message::decode(bytes) {
-            Ok(message) => self.overheard(to, message),
-            Err(error) => return self.accuse(to, from, &Misbehaviour::new("undecodable", error)),
-        };
-        let now = live.set_clock(self.now).clock;
-        let answers = match answer(&live.db, &live.pool, peer, now, &message) {
-            Ok(answers) => answers,
-            Err(error) => {
-                self.survives(to, Err(DriverError::Storage(error)), 0);
-                return;
-            }
-        };
-        let checked = live.inspector.inspect(peer, message);
-        for answer in answers.into_iter().flatten() {
-            self.send(to, &[from], &answer);
-        }
-        match checked {
-            Err(what) => self.accuse(to, from, &what),
-            Ok(checked) => {
-                let batch = match &checked {
-                    Checked::PoolBatch(batch) => Some(Arc::clone(batch)),
-                    _ => None,
-                };
-                self.drive(to, DriverEvent::From(peer, checked));
-                if let Some(batch) = batch {
-                    self.admit(to, &batch, Origin::Gossip);
-                }
-            }
-        }
-    }
-
-    fn deliver_batch(&mut self, from: usize, to: usize, bytes: &Arc<Vec<u8>>) {
-        if self.nodes[to].live.is_none() {
-            return;
-        }
-        let batch = match Batch::decode(bytes.to_vec()) {
-            Ok(batch) => Arc::new(batch),
-            Err(error) => return self.accuse(to, from, &Misbehaviour::new("malformed_batch", error)),
-        };
-        self.drive(to, DriverEvent::From(self.world.peer(from), Checked::Heard));
-        match self.admit(to, &batch, Origin::Gossip) {
-            Some((_, Verdict::New)) => self.flood(to, Some(from), bytes),
-            Some((_, Verdict::Bad(refusal))) => {
-                self.accuse(to, from, &Misbehaviour::new("inadmissible_batch", refusal));
-            }
-            _ => {}
-        }
-    }
-
-    fn flood(&mut self, from: usize, but: Option<usize>, bytes: &Arc<Vec<u8>>) {
-        let is_told = |to: usize| self.traitors.get(&from).is_none_or(|traitor| traitor.floods(to));
-        let others = (0..self.nodes.len()).filter(|to| *to != from && Some(*to) != but && is_told(*to));
-        let others: Vec<usize> = others.collect();
-        others.into_iter().for_each(|to| self.transmit(from, to, bytes, Way::Gossip));
-    }
-
-    /// Offers a batch to a node's pool; `None` where the node is down, or falls.
-    pub fn admit(
-        &mut self,
-        node: usize,
-        batch: &Arc<Batch>,
-        origin: Origin,
-    ) -> Option<(Result<Admitted, SubmitError>, Verdict)> {
-        let live = self.nodes[node].live.as_ref()?;
-        live.set_clock(self.now);
-        let answer = live.admission.admit(&[(Arc::clone(batch), origin)]).pop()?;
-        let verdict = live.admission.verdict(batch, answer.clone());
-        for (batch, origin) in live.take_news() {
-            if origin == Origin::Submitted {
-                self.flood(node, None, &Arc::new(batch.bytes().to_vec()));
-            }
-            self.drive(node, DriverEvent::Pooled);
-        }
-        if let Err(SubmitError::Storage(error)) = answer {
-            if self.nodes[node].live.is_some() {
-                self.survives(node, Err(DriverError::Storage(error)), 0);
-            }
-            return None;
-        }
-        self.nodes[node].live.as_ref().map(|_| (answer, verdict))
-    }
-
     /// Only those who lie are ever named, but for what is said to be excusable.
-    fn accuse(&mut self, by: usize, peer: usize, what: &Misbehaviour) {
+    pub fn accuse(&mut self, by: usize, peer: usize, what: &Misbehaviour) {
         if !self.is_honest(by) {
             return;
         }
@@ -476,6 +426,8 @@ impl Cluster {
             self.check_a_receipt(node);
         }
         self.check_due_receipts();
+        self.check_time();
+        self.check_rest();
         self.at(1000, Event::Second);
     }
 
@@ -484,6 +436,7 @@ impl Cluster {
         for other in (0..self.nodes.len()).filter(|other| *other != node) {
             let up = self.nodes[node].live.is_some() && self.nodes[other].live.is_some();
             let Some(up) = self.network.relink(node, other, up) else { continue };
+            self.hang_up(node, other, up);
             for (at, other) in [(node, other), (other, node)] {
                 let peer = self.world.peer(other);
                 let same = self.world.nodes(peer);

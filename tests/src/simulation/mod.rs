@@ -5,14 +5,18 @@
 //! faults have ended is in `demands`. Traitors, one behaviour a file, run the honest code and say something else.
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // what fails here is a finding: it ends the run with its seed
 
+mod busy;
 mod clients;
 mod cluster;
 mod damage;
+mod delivery;
 mod demands;
 mod disk;
 mod faults;
 mod folder;
+mod hostile;
 mod invariants;
+mod issuers;
 mod network;
 mod node;
 mod scenarios;
@@ -26,6 +30,7 @@ mod unbound;
 mod variant;
 
 pub use damage::{Mended, damage};
+pub use hostile::{Hostile, hostile_issuer};
 pub use scenarios::{
     Outcome, STORM, catch_up, each_seed, long_catch_up, names_every_traitor, outage,
     outage_after_a_cosignature, restored_copy, slow_links, storm, storm_with_traitors,

@@ -2,16 +2,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use markstein_node::messages::{Class, Message};
+
 use crate::random::Random;
 
 /// What a frame has around its bytes.
 const FRAME: u64 = 4;
 
-/// Messages go by streams between two nodes; batches are flooded, as by gossipsub.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Messages go by three streams between two nodes; batches are flooded, as by gossipsub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Way {
-    Stream,
+    Urgent,
+    Blocks,
+    Bulk,
     Gossip,
+}
+
+impl Way {
+    /// Those with a reader of their own.
+    pub const STREAMS: [Self; 3] = [Self::Urgent, Self::Blocks, Self::Bulk];
+
+    /// The stream that a message takes.
+    pub const fn of(message: &Message) -> Self {
+        match message.class() {
+            Class::Urgent => Self::Urgent,
+            Class::Blocks => Self::Blocks,
+            Class::Bulk => Self::Bulk,
+        }
+    }
 }
 
 pub struct Network {

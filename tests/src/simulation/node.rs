@@ -18,10 +18,11 @@ use markstein_node::{
     metrics::Metrics,
     network_view::NetworkView,
     peer::{Misbehaviour, Peer},
-    pool::{self, Admission, Announce, Origin, Pool, PoolFailure},
+    pool::{self, Admission, Announce, Origin, Pool, PoolFailure, PoolLimits},
     shutdown::StopSignal,
     storage::Db,
     verified::Verified,
+    work::{self, Steps},
 };
 #[cfg(feature = "mutants")]
 use markstein_node::{driver::Mutant, verified::Signatures};
@@ -33,6 +34,7 @@ use markstein_proto::{PublicKey, Signature};
 use crate::simulation::unbound;
 use crate::simulation::{
     disk::Disk,
+    network::Way,
     signing::{Seed, Signing},
     support::{LIMITS, START, genesis_of},
 };
@@ -44,11 +46,13 @@ pub struct World {
     pub trust: TrustRoot,
     pub rules: Rules,
     pub signing: Signing,
+    /// What pools take.
+    pub limits: PoolLimits,
     /// A disk with block 0 and nothing else, as each node starts with.
     blank: Arc<Disk>,
     /// The rule that all nodes break.
     #[cfg(feature = "mutants")]
-    mutant: Mutant,
+    pub mutant: Mutant,
     /// Authorities; observers come after them, and twins after those.
     pub n: usize,
     pub observers: usize,
@@ -58,12 +62,17 @@ pub struct World {
 
 impl World {
     pub fn new(n: usize, observers: usize, seed: Seed) -> Self {
-        let signing = seed.signing;
-        let genesis = genesis_of(u8::try_from(n).unwrap());
+        Self::of(genesis_of(u8::try_from(n).unwrap()), LIMITS, observers, seed)
+    }
+
+    /// With the authorities and issuers of this genesis.
+    pub fn of(genesis: Genesis, limits: PoolLimits, observers: usize, seed: Seed) -> Self {
+        let (n, signing) = (genesis.authorities.authorities().len(), seed.signing);
         let (ledger, rules) = (genesis.ledger_id(), Rules::with_signatures(&genesis, signing.verified()));
         let blank = Arc::new(Disk::new());
         init(&Db::new(blank.clone()), &genesis).unwrap();
         Self {
+            limits,
             blank,
             trust: TrustRoot::new(genesis.clone()),
             genesis,
@@ -76,6 +85,24 @@ impl World {
             observers,
             twinned: Vec::new(),
         }
+    }
+
+    /// The stream that a message takes.
+    pub const fn way_of(&self, message: &Message) -> Way {
+        #[cfg(feature = "mutants")]
+        if matches!(self.mutant, Mutant::UrgentBatches | Mutant::UrgentVerdicts) {
+            return Way::Urgent;
+        }
+        Way::of(message)
+    }
+
+    /// Whether a reader of the urgent stream waits for what becomes of a batch.
+    pub const fn waits_for_verdicts(&self) -> bool {
+        #[cfg(feature = "mutants")]
+        if matches!(self.mutant, Mutant::UrgentBatches) {
+            return false;
+        }
+        true
     }
 
     /// f: how many authorities may be faulty.
@@ -127,22 +154,29 @@ pub enum Said {
 /// What came into a pool.
 pub type News = Vec<(Arc<Batch>, Origin)>;
 
+/// What was said, each with what its thread had done by then.
 #[derive(Default)]
-struct Mouth(Mutex<Vec<Said>>);
+struct Mouth(Mutex<Vec<(Said, Steps)>>);
+
+impl Mouth {
+    fn say(&self, said: Said) {
+        self.0.lock().unwrap().push((said, work::done()));
+    }
+}
 
 struct Voice(Arc<Mouth>);
 
 impl Outbox for Voice {
     fn send(&self, to: Peer, message: Message) {
-        self.0.0.lock().unwrap().push(Said::To(to, message));
+        self.0.say(Said::To(to, message));
     }
 
     fn broadcast(&self, to: Audience, message: Message) {
-        self.0.0.lock().unwrap().push(Said::Many(to, message));
+        self.0.say(Said::Many(to, message));
     }
 
     fn misbehaved(&self, peer: Peer, what: Misbehaviour) {
-        self.0.0.lock().unwrap().push(Said::Accused(peer, what));
+        self.0.say(Said::Accused(peer, what));
     }
 }
 
@@ -211,11 +245,15 @@ impl Node {
         let (pool, admission, mailbox) = pool::open(
             &db,
             world.rules.clone(),
-            LIMITS,
+            world.limits,
             finality.clone(),
             Arc::<SimClock>::clone(&clock),
             Arc::<Herald>::clone(&herald),
         )?;
+        #[cfg(feature = "mutants")]
+        if let Mutant::Pool(rule) = world.mutant {
+            pool.break_rule(rule);
+        }
         let me = match world.peer(number) {
             Peer::Authority(number) => Some(number),
             Peer::Observer(_) => None,
@@ -279,7 +317,7 @@ impl Live {
         self.started + self.driver.next_tick()
     }
 
-    pub fn take_said(&self) -> Vec<Said> {
+    pub fn take_said(&self) -> Vec<(Said, Steps)> {
         mem::take(&mut self.mouth.0.lock().unwrap())
     }
 
@@ -288,7 +326,12 @@ impl Live {
         while self.admission.has_queued() {
             self.admission.look()?;
         }
-        Ok(self.herald.1.swap(false, Ordering::Relaxed))
+        Ok(self.take_looked())
+    }
+
+    /// Whether the pool's thread looked at something since this was asked last.
+    pub fn take_looked(&self) -> bool {
+        self.herald.1.swap(false, Ordering::Relaxed)
     }
 
     pub fn take_news(&self) -> News {

@@ -66,6 +66,13 @@ pub struct Outcome {
     pub named: BTreeSet<&'static str>,
     /// What was signed with.
     pub signing: Signing,
+    /// The longest that an honest issuer waited where others were hostile, and the longest that no block came meanwhile, in
+    /// milliseconds.
+    pub waited_ms: u64,
+    /// See there.
+    pub stood_ms: u64,
+    /// The most of a second that a thread worked when they had ended, in milliseconds.
+    pub worked_ms: u64,
     /// A hash over all events in their order.
     pub trace: String,
 }
@@ -82,6 +89,9 @@ impl Outcome {
             views: cluster.watch.progress.most,
             named: cluster.named.keys().map(|(_, kind)| *kind).collect(),
             signing: cluster.world.signing,
+            waited_ms: cluster.watch.fair.longest(),
+            worked_ms: cluster.watch.rested.most,
+            stood_ms: cluster.watch.stalled.longest,
             trace: cluster.trace().to_string(),
         }
     }

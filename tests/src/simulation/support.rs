@@ -41,6 +41,35 @@ pub fn genesis_of(count: u8) -> Genesis {
     GENESES[usize::from(count)].get_or_init(|| make_genesis(count)).clone()
 }
 
+/// Issuers beside the first one that may be admitted.
+pub const OTHERS_MAX: u8 = 9;
+
+/// The id of one of the other issuers, from 0.
+pub fn other_issuer(number: u8) -> IssuerId {
+    IssuerId::new(&format!("amt-{number}.example")).unwrap()
+}
+
+/// Number of the key of one of the other issuers.
+pub const fn other_key(number: u8) -> u8 {
+    assert!(number < OTHERS_MAX, "the next keys are an authority's");
+    ISSUER_KEY + 1 + number
+}
+
+/// The same with so many issuers more.
+pub fn genesis_with(count: u8, others: u8) -> Genesis {
+    let mut genesis = genesis_of(count);
+    for number in 0..others {
+        genesis.grants.push(grant(other_issuer(number), other_key(number)));
+    }
+    genesis.check().unwrap()
+}
+
+fn grant(issuer: IssuerId, key_number: u8) -> IssuerGrant {
+    let issuer_key = IssuerKey { key: key(key_number).public(), not_before: TimeMs(START), not_after: None };
+    let name = format!("Amt {issuer}");
+    IssuerGrant { issuer, name, keys: vec![issuer_key], document_types: vec![1] }
+}
+
 fn make_genesis(count: u8) -> Genesis {
     let authority = |number: u8| Authority {
         id: AuthorityId::new(&format!("stadt-{number}")).unwrap(),

@@ -274,6 +274,12 @@ impl Schedule {
         std::mem::take(&mut self.by_block).into_iter().for_each(|number| self.put(number, Place::Queued));
     }
 
+    /// All that waits is to be looked at.
+    pub(super) fn look_again(&mut self) {
+        let waits: Vec<u64> = self.by_time.iter().map(|(_, number)| *number).collect();
+        waits.into_iter().for_each(|number| self.put(number, Place::Queued));
+    }
+
     /// A block of time `time` became final, which changed these statuses, ascending, of these issuers' records.
     pub(super) fn finalized<'a>(
         &mut self,

@@ -6,11 +6,15 @@ mod bounded;
 mod busy;
 mod cosigned;
 mod dated;
+mod fair;
 mod height;
 mod once;
 mod progress;
 mod receipts;
 mod refused;
+mod rested;
+mod stalled;
+mod urgent;
 mod validity;
 mod votes;
 
@@ -27,11 +31,15 @@ pub use agreement::Agreement;
 pub use busy::Busy;
 pub use cosigned::Cosigned;
 pub use dated::Dated;
+pub use fair::Fair;
 pub use height::Heights;
 pub use once::Once;
 pub use progress::Progress;
 pub use receipts::Receipts;
 pub use refused::Refused;
+pub use rested::Rested;
+pub use stalled::Stalled;
+pub use urgent::Urgent;
 pub use validity::Validity;
 pub use votes::Votes;
 
@@ -49,6 +57,10 @@ pub struct Watch {
     pub heights: Heights,
     pub receipts: Receipts,
     pub progress: Progress,
+    pub fair: Fair,
+    pub stalled: Stalled,
+    pub rested: Rested,
+    pub urgent: Urgent,
 }
 
 impl Watch {
@@ -66,6 +78,10 @@ impl Watch {
             heights: Heights::new(nodes),
             receipts: Receipts::default(),
             progress: Progress::default(),
+            fair: Fair::default(),
+            stalled: Stalled::default(),
+            rested: Rested::default(),
+            urgent: Urgent::default(),
         }
     }
 
@@ -88,6 +104,7 @@ impl Watch {
     pub fn look(&mut self, node: usize, live: &Live, clients: &Clients, now: u64) {
         let tip = live.driver.state().tip();
         self.heights.look(node, tip.height.0, now);
+        self.stalled.look(node, tip.height.0, now);
         bounded::look(node, live.driver.engine());
         for block in self.agreement.look(node, &live.db, tip) {
             self.once.look(&block);
@@ -96,6 +113,9 @@ impl Watch {
         }
         if let Some(checkpoint) = live.finality.checkpoint() {
             let CountedCheckpoint { size, root, as_of_s, .. } = *checkpoint;
+            if self.fair.is_waiting() {
+                self.fair.look(node, live, &checkpoint, now);
+            }
             self.acknowledged.look(node, (size.0, as_of_s), root, &self.agreement, now);
         }
     }
@@ -103,6 +123,12 @@ impl Watch {
     /// What is looked at every second.
     pub fn look_closely(&mut self, node: usize, live: &Live, written: u64, clients: &Clients) {
         self.refused.look(node, &live.db, written, clients, &self.once);
+    }
+
+    /// What is looked at as time passes.
+    pub fn tick(&mut self, is_up: bool, now: u64) {
+        self.fair.check(now);
+        self.stalled.check(self.fair.is_waiting(), is_up, now);
     }
 
     /// A node starts: what it has is looked at anew.

@@ -1,7 +1,7 @@
 //! Every final block follows from the blocks before it, and its roots are those that a second ledger, with nothing but
 //! hashes in a list, computes from scratch. Once for each block of a cluster: on all nodes it is the same one (agreement).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use markstein_proto::{
     Author, Batch, EpochId, Genesis, Hash, Header, Height, IssuerId, LeafIndex, LogSize, Record, log,
@@ -20,6 +20,8 @@ pub struct Validity {
     genesis: Genesis,
     /// Hashes of all leaves.
     leaves: Vec<Hash>,
+    /// Roots of complete parts of the log, by their first leaf and their length: nothing in them changes any more.
+    complete: HashMap<(usize, usize), Hash>,
     /// Which of them are anchors, whose, and what they are worth now.
     anchors: BTreeMap<u64, (IssuerId, Status)>,
     tip: Header,
@@ -29,7 +31,7 @@ impl Validity {
     pub fn new(genesis: &Genesis) -> Self {
         let tip = genesis.header();
         let leaves = genesis.batch().leaf_hashes().chain([tip.block_id()]).collect();
-        Self { genesis: genesis.clone(), leaves, anchors: BTreeMap::new(), tip }
+        Self { genesis: genesis.clone(), leaves, complete: HashMap::new(), anchors: BTreeMap::new(), tip }
     }
 
     /// The anchors that are final, and their statuses.
@@ -42,6 +44,7 @@ impl Validity {
         for batch in &block.batches {
             let id = batch.id();
             let known = clients.submissions.iter().find(|one| one.id == id).map(|one| &one.batch);
+            let known = known.or_else(|| clients.others.get(&id));
             assert!(
                 known.is_some_and(|known| known.records() == batch.records()),
                 "nobody submitted {batch:?}"
@@ -60,6 +63,7 @@ impl Validity {
             self.change(batch);
         }
         self.anchors.extend(anchored); // only now: what a change is of stands in an earlier block
+        let root_before = root_with(&mut self.complete, &self.leaves, 0);
         let parent = &self.tip;
         let leader = (header.view.0 - 1) % self.genesis.authorities.authorities().len() as u64;
         let expected = Header {
@@ -71,7 +75,7 @@ impl Validity {
             proposer: leader as u32,
             first_index: LeafIndex(first),
             size_before: LogSize(self.leaves.len() as u64),
-            root_before: root(&self.leaves),
+            root_before,
             status_root: root(&self.statuses()),
             authority_set: self.genesis.authorities.hash(),
         };
@@ -155,6 +159,27 @@ fn anchors_of(batch: &Batch, head: u64) -> Vec<(u64, (IssuerId, Status))> {
     anchors.map(|(index, _)| (index, (issuer_of(batch).clone(), Status::Valid))).collect()
 }
 
+/// Leaves of the smallest part whose root is remembered.
+const REMEMBERED_MIN: usize = 64;
+
+/// The root of the leaves from number `first` on, with complete parts computed once.
+fn root_with(complete: &mut HashMap<(usize, usize), Hash>, leaves: &[Hash], first: usize) -> Hash {
+    let length = leaves.len();
+    if length < REMEMBERED_MIN {
+        return root(leaves);
+    }
+    if let Some(known) = complete.get(&(first, length)).filter(|_| length.is_power_of_two()) {
+        return *known;
+    }
+    let (left, right) = leaves.split_at(length.next_power_of_two() / 2);
+    let parts = [root_with(complete, left, first), root_with(complete, right, first + left.len())];
+    let hash = Hash::of(&[&[1], &parts[0].0, &parts[1].0]);
+    if length.is_power_of_two() {
+        complete.insert((first, length), hash);
+    }
+    hash
+}
+
 /// RFC 6962, section 2.1, word for word.
 fn root(leaves: &[Hash]) -> Hash {
     match leaves {
@@ -198,6 +223,20 @@ mod tests {
         };
         spoil(&mut header);
         ledger.append(&header, &[batch]);
+    }
+
+    #[test]
+    fn remembered_parts_make_the_same_root() {
+        let leaves: Vec<Hash> = (0..1000_u64).map(|number| Hash::of(&[&number.to_be_bytes()])).collect();
+        let mut complete = HashMap::new();
+        for length in (1..=leaves.len()).step_by(37).chain([64, 128, 256, 512]) {
+            assert_eq!(
+                root_with(&mut complete, &leaves[..length], 0),
+                root(&leaves[..length]),
+                "{length} leaves"
+            );
+        }
+        assert!(!complete.is_empty());
     }
 
     #[test]
