@@ -16,10 +16,10 @@ use markstein_fuzz::{
     storage::{
         KeyCodec, Table, ValueCodec,
         tables::{
-            BatchAt, BatchAuthor, BatchAuthors, Cosignatures, Evidence, Heights, Meta, MetaKey, Outcome,
-            Outcomes, Pool, PoolEntry, ProposedBatches, PublicPlace, PublicRecords, PublicStanding,
-            PublicStandings, Registry, StatusChunks, StatusEntry, StatusHistory, StatusNodes, StatusSteps, TABLES,
-            Tiles,
+            BatchAt, BatchAuthor, BatchAuthors, Cosignatures, Dropped, Evidence, Heights, Meta, MetaKey,
+            Outcome, Outcomes, Pool, PoolEntry, ProposedBatches, PublicPlace, PublicRecords, PublicStanding,
+            PublicStandings, Registry, StatusChunks, StatusEntry, StatusHistory, StatusNodes, StatusSteps,
+            TABLES, Tiles,
         },
     },
 };
@@ -233,10 +233,10 @@ impl Said {
             Message::AskRange(Height(7)),
             Message::Range(Box::new(range)),
             Message::AskBodies { first: Height(1), count: 2 },
-            Message::BlockBatches { height: Height(1), batches: vec![batch] },
+            Message::BlockBatches { height: Height(1), batches: vec![batch.clone()] },
             Message::Pooled(vec![offer]),
             Message::AskPooled(vec![id]),
-            Message::PoolBatch(batch.clone()),
+            Message::PoolBatch(batch),
         ]
     }
 }
@@ -283,6 +283,7 @@ fn tables(seeds: &Seeds<'_>) -> Done {
     row::<Outcomes>(seeds, "final", &hash, &Outcome::Final { height, head_index })?;
     row::<Outcomes>(seeds, "refused", &hash, &Outcome::Refused { reason: 2, at: TimeMs(8) })?;
     row::<Pool>(seeds, "pool", &4, &PoolEntry { batch_id: hash, accepted_at: TimeMs(8) })?;
+    row::<Dropped>(seeds, "dropped", &hash, &TimeMs(8))?;
     let (status, since) = (Status::Revoked, LeafIndex(19));
     let place = PublicPlace { commitment: hash, issuer: issuer(), status, since };
     row::<PublicRecords>(seeds, "public", &place, &LeafIndex(9))?;

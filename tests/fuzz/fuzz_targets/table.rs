@@ -28,6 +28,7 @@ const CHECKS: [Check; TABLES.len()] = [
     check::<BatchAuthors>,
     check::<Outcomes>,
     check::<Pool>,
+    check::<Dropped>,
     check::<PublicRecords>,
     check::<PublicStandings>,
     check::<Tiles>,

@@ -31,6 +31,8 @@ pub mod peer;
 #[path = "../../../node/src/release.rs"]
 pub mod release;
 pub mod storage;
+#[path = "../../../node/src/work.rs"]
+pub mod work;
 
 pub mod rules;
 pub mod support;

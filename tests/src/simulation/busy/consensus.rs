@@ -30,10 +30,10 @@ pub struct Letter {
 
 impl Consensus {
     /// Puts a letter in, or gives it back and remembers who waits for room.
-    pub fn put(&mut self, letter: Letter, reader: (usize, Way)) -> Result<(), Letter> {
+    pub fn put(&mut self, letter: Letter, reader: (usize, Way)) -> Result<(), Box<Letter>> {
         if self.mailbox.len() >= MAILBOX {
             self.waiting.push_back(reader);
-            return Err(letter);
+            return Err(Box::new(letter));
         }
         self.mailbox.push_back(letter);
         Ok(())
