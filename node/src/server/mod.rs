@@ -20,6 +20,7 @@ use axum::{Router, middleware};
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
 use ipnet::IpNet;
+use socket2::SockRef;
 use tokio::task::JoinSet;
 
 pub use address::{Address, AddressFile, read_address_file, write_address_file};
@@ -30,6 +31,9 @@ use crate::config::ListenerConfig;
 use admission::Admission;
 use drain::Requests;
 
+/// Connections that the system holds until this node takes them, where it allows so many. A newcomer beyond them is not
+/// heard at first and tries again after a second, and the usual 128 are there within a moment.
+const BACKLOG: i32 = 4096;
 /// A connection that has not brought its first request after this time is closed.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time for a TLS handshake.
@@ -143,6 +147,7 @@ impl Listener {
         let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
         let failed = |source| ServerError::bind(config, source);
         let socket = TcpListener::bind(config.address).map_err(failed)?;
+        SockRef::from(&socket).listen(BACKLOG).map_err(failed)?;
         let address = Address { socket: socket.local_addr().map_err(failed)?, tls: tls.is_some() };
         Ok(Self { socket, address, tls })
     }

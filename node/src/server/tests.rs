@@ -345,6 +345,15 @@ async fn requests_that_never_end_are_cut_at_the_deadline() {
 }
 
 #[test]
+fn newcomers_are_heard_while_the_node_is_busy() {
+    let bound = Bound::bind(&[listener("127.0.0.1:0", None)], 8).unwrap();
+    let socket = bound.addresses()[0].socket;
+    // Nobody takes them yet: they are many more than the system holds where it is not told to.
+    let connect = || std::net::TcpStream::connect_timeout(&socket, LONG).unwrap();
+    let _waiting: Vec<_> = (0..400).map(|_| connect()).collect();
+}
+
+#[test]
 fn a_port_in_use_is_said_with_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
