@@ -109,8 +109,13 @@ const TERRITORIES: &[Territory] = &[
     Territory {
         within: "node/",
         words: &["axum"],
-        // The server takes the router that the API module made, whole, and counts its requests.
-        allowed: &["node/src/api/", "node/src/server/drain.rs", "node/src/server/mod.rs"],
+        // The server takes the router that the API module made, whole, counts its requests, and tells them their connection.
+        allowed: &[
+            "node/src/api/",
+            "node/src/server/admission.rs",
+            "node/src/server/drain.rs",
+            "node/src/server/mod.rs",
+        ],
         why: "HTTP's types end in the API module",
     },
     Territory {
