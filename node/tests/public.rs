@@ -162,11 +162,13 @@ impl World {
         self.block(batches);
     }
 
-    /// Whether it is this issuer's, of an earlier block, and may change.
+    /// Whether it is this issuer's, of an earlier block, and may change: twice at most in a batch, which holds no record twice.
     fn can_change(&self, at: usize, issuer: usize, first_of_batch: u64) -> bool {
         let known = &self.known[at];
         let first_of_block = self.state.tip().size.0;
+        let in_batch = known.statuses.iter().filter(|(_, since)| *since >= first_of_batch).count();
         known.issuer == issuer
+            && in_batch < 2
             && known.index < first_of_block.min(first_of_batch)
             && !known.now().0.is_terminal()
     }
