@@ -11,6 +11,8 @@ use crate::{messages::Offer, peer::Peer};
 
 /// Bytes asked of one node and not here yet.
 pub const WINDOW_BYTES: usize = 4 * 1024 * 1024;
+/// Those of one issuer's batches: what one sends leaves room for another's.
+pub const WINDOW_ISSUER_BYTES: usize = WINDOW_BYTES / 2;
 /// Bytes asked of all nodes together and not here yet.
 pub const WINDOWS_BYTES: usize = 16 * 1024 * 1024;
 /// What was asked for and has not come after this time may be asked of another, in milliseconds.
@@ -34,14 +36,17 @@ pub(super) enum Until {
 pub(super) struct Exchange {
     asked: HashMap<BatchId, Asked>,
     by_peer: BTreeMap<Peer, usize>,
+    /// Of these those of one issuer.
+    by_issuer: BTreeMap<(Peer, IssuerId), usize>,
     bytes: usize,
     declined: HashMap<BatchId, Until>,
     order: VecDeque<BatchId>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Asked {
     of: Peer,
+    issuer: IssuerId,
     bytes: usize,
     until: u64,
 }
@@ -53,16 +58,22 @@ impl Exchange {
         let mut wanted = Vec::new();
         for offer in offers {
             let own = self.by_peer.get(&peer).copied().unwrap_or(0);
-            let fits = own + offer.bytes <= WINDOW_BYTES && self.bytes + offer.bytes <= WINDOWS_BYTES;
+            let issuer = (peer, offer.issuer.clone());
+            let of_issuer = self.by_issuer.get(&issuer).copied().unwrap_or(0);
+            let fits = own + offer.bytes <= WINDOW_BYTES
+                && of_issuer + offer.bytes <= WINDOW_ISSUER_BYTES
+                && self.bytes + offer.bytes <= WINDOWS_BYTES;
             if fits
                 && !index.contains(&offer.id)
                 && !self.asked.contains_key(&offer.id)
                 && !self.is_declined(&offer.id, index, tick)
                 && index.has_room_for(offer, self.bytes)
             {
-                let asked = Asked { of: peer, bytes: offer.bytes, until: tick + PATIENCE_MS };
+                let until = tick.saturating_add(PATIENCE_MS);
+                let asked = Asked { of: peer, issuer: issuer.1.clone(), bytes: offer.bytes, until };
                 self.asked.insert(offer.id, asked);
                 *self.by_peer.entry(peer).or_default() += offer.bytes;
+                *self.by_issuer.entry(issuer).or_default() += offer.bytes;
                 self.bytes += offer.bytes;
                 wanted.push(offer.id);
             }
@@ -76,6 +87,13 @@ impl Exchange {
             self.bytes -= asked.bytes;
             if let Some(own) = self.by_peer.get_mut(&asked.of) {
                 *own -= asked.bytes;
+            }
+            let issuer = (asked.of, asked.issuer);
+            if let Some(own) = self.by_issuer.get_mut(&issuer) {
+                *own -= asked.bytes;
+                if *own == 0 {
+                    self.by_issuer.remove(&issuer);
+                }
             }
         }
     }
@@ -117,8 +135,8 @@ mod tests {
     const MIB: usize = 1024 * 1024;
 
     fn offer(number: u8, bytes: usize) -> Offer {
-        let (id, issuer) = (BatchId(Hash([number; 32])), IssuerId::new("a").unwrap());
-        Offer { id, issuer, bytes }
+        let issuer = if number.is_multiple_of(2) { "a" } else { "b" };
+        Offer { id: BatchId(Hash([number; 32])), issuer: IssuerId::new(issuer).unwrap(), bytes }
     }
 
     fn index() -> PoolIndex {
@@ -150,6 +168,16 @@ mod tests {
             assert_eq!(asked, if peer < 4 { WINDOW_BYTES / MIB } else { 0 }, "peer {peer}");
         }
         assert_eq!(exchange.bytes, WINDOWS_BYTES);
+    }
+
+    #[test]
+    fn one_issuer_leaves_half_of_a_window_to_others() {
+        let (mut exchange, index) = (Exchange::default(), index());
+        let offers: Vec<Offer> = (0..4).map(|number| offer(2 * number, MIB)).chain([offer(1, MIB)]).collect();
+        let asked = exchange.ask(Peer::Authority(0), &offers, &index, 0);
+        assert_eq!(asked, [offers[0].id, offers[1].id, offers[4].id]);
+        asked.iter().for_each(|id| exchange.arrived(id));
+        assert!(exchange.by_issuer.is_empty() && exchange.bytes == 0);
     }
 
     #[test]
