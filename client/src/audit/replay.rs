@@ -429,7 +429,7 @@ impl Replay {
     /// A batch is a day old at most, so older changes matter no more. Looked at once there are many.
     fn forget_changes(&mut self, time: TimeMs) {
         if self.changed.len() >= self.changes_max {
-            self.changed.retain(|_, changed| changed.0 + BATCH_AGE_MAX_MS >= time.0);
+            self.changed.retain(|_, changed| changed.0.saturating_add(BATCH_AGE_MAX_MS) >= time.0);
             self.changes_max = CHANGES_MIN.max(2 * self.changed.len());
         }
     }

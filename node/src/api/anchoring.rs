@@ -94,14 +94,14 @@ impl AnchoringService {
         let decode = move || {
             let batch = Batch::decode(request.batch).map_err(|e| error::malformed(&e));
             let batch = batch.inspect_err(|_| metrics.submission("MALFORMED"))?;
-            pool.check_author(&batch).map_err(|refused| {
+            let known = pool.known(&batch).map_err(|refused| {
                 let (status, reason) = error::submit(&refused);
                 metrics.submission(reason);
                 status
             })?;
-            Ok(batch)
+            Ok((batch, known))
         };
-        let batch = blocking(decode).await?;
+        let (batch, known) = blocking(decode).await?;
         let id = batch.id();
         if self.is_for_an_authority(&batch).await? {
             self.context.metrics.submission("ASK_AN_AUTHORITY");
@@ -110,7 +110,10 @@ impl AnchoringService {
                  an authority's node",
             ));
         }
-        let submitted = self.context.pool.submit(Arc::new(batch)).await;
+        let submitted = match known {
+            Some(known) => Ok(known),
+            None => self.context.pool.submit(Arc::new(batch)).await,
+        };
         bounds::is_taken();
         match submitted {
             Ok(Submitted::Accepted) => self.context.metrics.submission("ACCEPTED"),

@@ -28,8 +28,8 @@ use crate::{
 pub const CLOCK_SKEW_MAX_MS: u64 = 5_000;
 /// Bytes of a block's large batches that no quorum is known to hold: those who vote fetch them first.
 const FETCHED_BYTES_MAX: usize = BATCH_MAX;
-/// Batches that did not fit any more before a block counts as full.
-const MISFITS_MAX: usize = 32;
+/// Steps of looks that may fail while a block is built: one of the dearest, and some more.
+const WASTED_MAX: u64 = 2 * LOOK_COST;
 
 /// What a block that is being built has taken and may take.
 #[derive(Debug)]
@@ -38,14 +38,13 @@ struct Budget {
     spent: u64,
     wasted: u64,
     fetched: usize,
-    misfits: usize,
     /// Issuers of which a batch that changes statuses could not stand here: the others of theirs are left for another block.
     failed: BTreeSet<IssuerId>,
 }
 
 impl Budget {
     const fn new(quorum: usize) -> Self {
-        Self { quorum, spent: 0, wasted: 0, fetched: 0, misfits: 0, failed: BTreeSet::new() }
+        Self { quorum, spent: 0, wasted: 0, fetched: 0, failed: BTreeSet::new() }
     }
 
     /// Whether those who vote have to fetch a batch first.
@@ -56,8 +55,8 @@ impl Budget {
     fn allows(&self, pending: &PendingBatch) -> bool {
         let fits = self.spent == 0 || self.spent + pending.cost <= BLOCK_COST_MAX;
         let travels = !self.is_fetched(pending) || self.fetched + pending.bytes <= FETCHED_BYTES_MAX;
-        let may_fail =
-            !pending.changes_status || (self.wasted < LOOK_COST && !self.failed.contains(&pending.issuer));
+        let affords = self.wasted == 0 || self.wasted + pending.cost <= WASTED_MAX;
+        let may_fail = !pending.changes_status || (affords && !self.failed.contains(&pending.issuer));
         fits && travels && may_fail
     }
 
@@ -134,11 +133,7 @@ impl Driver {
         let mut budget = Budget::new(self.set.quorum());
         for pending in self.pool.for_block(|id| branch.holds(id)) {
             if !draft.fits(pending.bytes, pending.records) || !budget.allows(&pending) {
-                budget.misfits += 1;
-                if budget.misfits == MISFITS_MAX {
-                    break;
-                }
-                continue;
+                continue; // a smaller one, or another issuer's, may fit
             }
             let Some(batch) = self.pool.batch(&self.db, &pending.id)? else { continue };
             match draft.add(Arc::clone(&batch))? {

@@ -378,7 +378,7 @@ impl Driver {
     fn round(&mut self) -> Result<(), DriverError> {
         self.say_heartbeat();
         self.say_pooled();
-        self.pool.settle();
+        self.pool.settle(self.now.clock);
         if self.pool.take_dropped() {
             self.publisher.announce();
         }

@@ -57,10 +57,14 @@ pub fn answer(
             wanted.chunks(ASKED_BATCHES_MAX).map(|ids| Message::AskPooled(ids.to_vec())).collect()
         }
         Message::AskPooled(ids) => {
-            let mut answers = Vec::with_capacity(ids.len());
+            let (mut answers, mut bytes) = (Vec::with_capacity(ids.len()), 0);
             for id in ids.iter().filter(|id| pool.contains(id)) {
-                if let Some(bytes) = db.get::<Batches>(&id.0)? {
-                    answers.push(Message::PoolBatch(bytes));
+                if bytes > ANSWER_BYTES {
+                    break; // no honest node asks for that much at once
+                }
+                if let Some(found) = db.get::<Batches>(&id.0)? {
+                    bytes += found.len();
+                    answers.push(Message::PoolBatch(found));
                 }
                 if let Peer::Authority(number) = from {
                     pool.note_holder(id, number);

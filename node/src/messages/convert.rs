@@ -197,6 +197,9 @@ fn offer(offer: &Offer) -> wire::Offer {
 fn offered(offer: &wire::Offer) -> Result<Offer, DecodeError> {
     let bytes = offer.bytes as usize;
     bounded("batch", bytes, BATCH_MAX)?;
+    if bytes == 0 {
+        return Err(DecodeError::Missing("the length of a batch"));
+    }
     Ok(Offer {
         id: BatchId(hash("batch id", &offer.batch_id)?),
         issuer: IssuerId::new(&offer.issuer)?,

@@ -190,10 +190,10 @@ impl Message {
         match self {
             Self::Proposal(proposal) => 2 + proposal.nullifications.len(),
             Self::Memory { votes, .. } => 1 + votes.len(),
-            Self::AskBatches(asked) => asked.len(),
-            Self::AskPooled(ids) => ids.len(),
-            Self::Pooled(offers) => offers.len().div_ceil(8),
-            Self::AskBodies { count, .. } => *count as usize,
+            Self::AskBatches(asked) => asked.len().max(1),
+            Self::AskPooled(ids) => ids.len().max(1),
+            Self::Pooled(offers) => offers.len().div_ceil(8).max(1),
+            Self::AskBodies { count, .. } => (*count as usize).max(1),
             Self::Range(_) | Self::BlockBatches { .. } => 0, // asked for, and held up by their bytes
             _ => 1,
         }

@@ -132,7 +132,8 @@ impl Mailbox {
 
 fn take(inbox: &mut Inbox<Request>, wish: Wish) {
     let Wish::Admit(request) = wish else { return };
-    if let Err(Request { reply, .. }) = inbox.push(request) {
+    let origin = request.origin;
+    if let Err(Request { reply, .. }) = inbox.push(request, origin) {
         let _ = reply.send((Err(SubmitError::Busy), Verdict::NotNow)); // whoever asked may have gone
     }
 }

@@ -178,8 +178,7 @@ impl Admission {
                 | SubmitError::Refused(
                     BatchRefusal::AnotherLedger(_)
                     | BatchRefusal::GenesisAuthor
-                    | BatchRefusal::ChangedSince(_)
-                    | BatchRefusal::Expired,
+                    | BatchRefusal::ChangedSince(_),
                 ),
                 _,
             ) => Until::End,

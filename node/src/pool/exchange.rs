@@ -2,7 +2,7 @@
 //! a window of bytes for each node, and not those that were not taken for as long as the reason lasts. So pools that differ
 //! for a reason do not fetch from each other.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use markstein_proto::{BatchId, IssuerId};
 
@@ -15,6 +15,8 @@ pub const WINDOW_BYTES: usize = 4 * 1024 * 1024;
 pub const WINDOW_ISSUER_BYTES: usize = WINDOW_BYTES / 2;
 /// Bytes asked of all nodes together and not here yet.
 pub const WINDOWS_BYTES: usize = 16 * 1024 * 1024;
+/// Batches asked of one node and not here yet, whatever their length.
+pub const WINDOW_BATCHES: usize = 1024;
 /// What was asked for and has not come after this time may be asked of another, in milliseconds.
 const PATIENCE_MS: u64 = 5_000;
 /// Batches that are remembered as not taken; of more the oldest is forgotten.
@@ -35,7 +37,10 @@ pub(super) enum Until {
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
     asked: HashMap<BatchId, Asked>,
-    by_peer: BTreeMap<Peer, usize>,
+    /// The same by the time at which they are given up.
+    by_time: BTreeSet<(u64, BatchId)>,
+    /// Batches and bytes asked of each.
+    by_peer: BTreeMap<Peer, (usize, usize)>,
     /// Of these those of one issuer.
     by_issuer: BTreeMap<(Peer, IssuerId), usize>,
     bytes: usize,
@@ -57,12 +62,14 @@ impl Exchange {
         self.give_up(tick);
         let mut wanted = Vec::new();
         for offer in offers {
-            let own = self.by_peer.get(&peer).copied().unwrap_or(0);
+            let (count, own) = self.by_peer.get(&peer).copied().unwrap_or_default();
             let issuer = (peer, offer.issuer.clone());
             let of_issuer = self.by_issuer.get(&issuer).copied().unwrap_or(0);
-            let fits = own + offer.bytes <= WINDOW_BYTES
+            // One batch may be under way from each, whatever is asked of the others.
+            let fits = count < WINDOW_BATCHES
+                && own + offer.bytes <= WINDOW_BYTES
                 && of_issuer + offer.bytes <= WINDOW_ISSUER_BYTES
-                && self.bytes + offer.bytes <= WINDOWS_BYTES;
+                && (count == 0 || self.bytes + offer.bytes <= WINDOWS_BYTES);
             if fits
                 && !index.contains(&offer.id)
                 && !self.asked.contains_key(&offer.id)
@@ -72,7 +79,9 @@ impl Exchange {
                 let until = tick.saturating_add(PATIENCE_MS);
                 let asked = Asked { of: peer, issuer: issuer.1.clone(), bytes: offer.bytes, until };
                 self.asked.insert(offer.id, asked);
-                *self.by_peer.entry(peer).or_default() += offer.bytes;
+                self.by_time.insert((until, offer.id));
+                let own = self.by_peer.entry(peer).or_default();
+                *own = (own.0 + 1, own.1 + offer.bytes);
                 *self.by_issuer.entry(issuer).or_default() += offer.bytes;
                 self.bytes += offer.bytes;
                 wanted.push(offer.id);
@@ -86,8 +95,9 @@ impl Exchange {
         if let Some(asked) = self.asked.remove(id) {
             self.bytes -= asked.bytes;
             if let Some(own) = self.by_peer.get_mut(&asked.of) {
-                *own -= asked.bytes;
+                *own = (own.0 - 1, own.1 - asked.bytes);
             }
+            self.by_time.remove(&(asked.until, *id));
             let issuer = (asked.of, asked.issuer);
             if let Some(own) = self.by_issuer.get_mut(&issuer) {
                 *own -= asked.bytes;
@@ -119,9 +129,9 @@ impl Exchange {
     }
 
     fn give_up(&mut self, tick: u64) {
-        let late: Vec<BatchId> =
-            self.asked.iter().filter(|(_, asked)| asked.until <= tick).map(|(id, _)| *id).collect();
-        late.iter().for_each(|id| self.arrived(id));
+        while let Some((_, id)) = self.by_time.first().copied().filter(|(until, _)| *until <= tick) {
+            self.arrived(&id);
+        }
     }
 }
 
@@ -165,9 +175,20 @@ mod tests {
         for peer in 0..5 {
             let offers: Vec<Offer> = (0..6).map(|number| offer(peer * 6 + number, MIB)).collect();
             let asked = exchange.ask(Peer::Authority(peer.into()), &offers, &index, 0).len();
-            assert_eq!(asked, if peer < 4 { WINDOW_BYTES / MIB } else { 0 }, "peer {peer}");
+            assert_eq!(asked, if peer < 4 { WINDOW_BYTES / MIB } else { 1 }, "peer {peer}");
         }
-        assert_eq!(exchange.bytes, WINDOWS_BYTES);
+        assert_eq!(exchange.bytes, WINDOWS_BYTES + MIB);
+    }
+
+    #[test]
+    fn a_node_is_asked_for_so_many_and_no_more() {
+        let (mut exchange, index) = (Exchange::default(), index());
+        let tiny = |number: usize| Offer { id: BatchId(Hash::of(&[&number.to_be_bytes()])), ..offer(1, 1) };
+        let offers: Vec<Offer> = (0..2 * WINDOW_BATCHES).map(tiny).collect();
+        assert_eq!(exchange.ask(Peer::Observer(0), &offers, &index, 0).len(), WINDOW_BATCHES);
+        assert_eq!(exchange.ask(Peer::Observer(0), &offers, &index, 1), []);
+        assert_eq!(exchange.ask(Peer::Observer(0), &offers, &index, PATIENCE_MS).len(), WINDOW_BATCHES);
+        assert_eq!((exchange.asked.len(), exchange.by_time.len()), (WINDOW_BATCHES, WINDOW_BATCHES));
     }
 
     #[test]

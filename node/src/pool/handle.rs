@@ -65,19 +65,27 @@ impl Pool {
         Self { mailbox, gossip, contents, gate: Arc::new(gate) }
     }
 
-    /// Turns away what is not signed by its issuer, where the caller runs and not on the pool's thread: so nobody takes the
-    /// places there of an issuer whose key they lack. What is known here is not looked at.
+    /// What can be said of a submission where the caller runs, and not on the pool's thread: that it is decided or durable
+    /// here already, whatever its signatures, or that its issuer did not sign it. So nobody takes the places there of an
+    /// issuer whose key they lack. `None`: it is for [`Pool::submit`].
     ///
     /// # Errors
     /// [`SubmitError::Refused`], [`SubmitError::Storage`].
-    pub fn check_author(&self, batch: &Batch) -> Result<(), SubmitError> {
+    pub fn known(&self, batch: &Batch) -> Result<Option<Submitted>, SubmitError> {
         let (gate, id) = (&*self.gate, batch.id());
-        if self.contains(&id) || gate.db.contains::<Outcomes>(&id.0)? {
-            return Ok(());
+        let is_durable = {
+            let index = self.contents.index();
+            index.contains(&id) && !index.is_unsynced(&id)
+        };
+        if is_durable {
+            return Ok(Some(Submitted::Accepted));
+        }
+        if let Some(outcome) = gate.db.get::<Outcomes>(&id.0)? {
+            return Ok(Some(Submitted::Decided(outcome)));
         }
         let state = gate.finality.state();
-        let checked = check_author(&*state, &gate.rules, batch, next_time(&*state, gate.clock.now()))?;
-        Ok(checked?)
+        check_author(&*state, &gate.rules, batch, next_time(&*state, gate.clock.now()))??;
+        Ok(None)
     }
 
     /// Submits a batch; completes when it is durable or turned away.
@@ -94,6 +102,11 @@ impl Pool {
     /// Offers a batch that another node passed on; completes when it is in the pool or not taken. Waits while many are
     /// on their way.
     pub async fn gossip(&self, batch: Arc<Batch>) -> Verdict {
+        let id = batch.id();
+        if self.contains(&id) || matches!(self.gate.db.contains::<Outcomes>(&id.0), Ok(true)) {
+            self.arrived(&id);
+            return Verdict::Known;
+        }
         let Ok(place) = Arc::clone(&self.gossip).acquire_owned().await else { return Verdict::NotNow };
         self.ask(batch, Origin::Gossip, Some(place)).await.1
     }
@@ -104,12 +117,14 @@ impl Pool {
         origin: Origin,
         place: Option<OwnedSemaphorePermit>,
     ) -> (Answer, Verdict) {
-        let (reply, answer) = oneshot::channel();
-        match self.mailbox.try_send(Wish::Admit(Request { batch, origin, reply, place })) {
-            Ok(()) => answer.await.unwrap_or((Err(SubmitError::Stopping), Verdict::NotNow)),
-            Err(TrySendError::Full(_)) => (Err(SubmitError::Busy), Verdict::NotNow),
-            Err(TrySendError::Disconnected(_)) => (Err(SubmitError::Stopping), Verdict::NotNow),
-        }
+        let ((reply, answer), id) = (oneshot::channel(), batch.id());
+        let sent = match self.mailbox.try_send(Wish::Admit(Request { batch, origin, reply, place })) {
+            Ok(()) => return answer.await.unwrap_or((Err(SubmitError::Stopping), Verdict::NotNow)),
+            Err(TrySendError::Full(_)) => SubmitError::Busy,
+            Err(TrySendError::Disconnected(_)) => SubmitError::Stopping,
+        };
+        self.arrived(&id);
+        (Err(sent), Verdict::NotNow)
     }
 
     /// Whether a batch is in the pool: written, and undecided.
@@ -147,9 +162,9 @@ impl Pool {
         self.contents.index().set_aside(id, why, decided_after);
     }
 
-    /// Has what was set aside looked at again.
-    pub fn settle(&self) {
-        self.contents.index().settle();
+    /// Has what was set aside looked at again, and what waits for a time up to `now`.
+    pub fn settle(&self, now: TimeMs) {
+        self.contents.index().settle(now);
         self.look();
     }
 
@@ -235,8 +250,8 @@ impl Pool {
         self.contents.exchange().ask(peer, offers, &index, now.0)
     }
 
-    /// A batch that was asked for came, and will not be offered to this pool.
-    pub fn arrived(&self, id: &BatchId) {
+    /// A batch that was asked for came, and does not go to the pool's thread.
+    fn arrived(&self, id: &BatchId) {
         self.contents.exchange().arrived(id);
     }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use markstein_proto::{Batch, IssuerId};
 
 use super::{
+    admission::Origin,
     contents::issuer_of,
     cost::{LOOK_COST, TURN_COST, cost_of},
 };
@@ -30,11 +31,12 @@ impl<R> Default for Line<R> {
     }
 }
 
-/// Requests that wait, by issuer; what nobody may write stands in a line of its own.
+/// Requests that wait, in lines by issuer and by where they come from; what nobody may write stands in a line of its own. What
+/// other nodes pass on is bounded where it comes in, and takes no place of a submission.
 #[derive(Debug)]
 pub struct Inbox<R> {
-    lines: BTreeMap<Option<IssuerId>, Line<R>>,
-    served: Option<Option<IssuerId>>,
+    lines: BTreeMap<(Option<IssuerId>, bool), Line<R>>,
+    served: Option<(Option<IssuerId>, bool)>,
 }
 
 impl<R> Default for Inbox<R> {
@@ -54,11 +56,12 @@ impl<R: AsRef<Batch>> Inbox<R> {
     ///
     /// # Errors
     /// Gives it back where its issuer has too many here.
-    pub fn push(&mut self, request: R) -> Result<(), R> {
+    pub fn push(&mut self, request: R, origin: Origin) -> Result<(), R> {
         let (issuer, cost) = (issuer_of(request.as_ref()).cloned(), cost_of(request.as_ref()));
-        let line = self.lines.entry(issuer).or_default();
+        let is_submitted = origin == Origin::Submitted;
+        let line = self.lines.entry((issuer, is_submitted)).or_default();
         let is_full = line.requests.len() >= INBOX_MAX || line.cost + cost > INBOX_COST_MAX;
-        if is_full && !line.requests.is_empty() {
+        if is_submitted && is_full && !line.requests.is_empty() {
             return Err(request);
         }
         line.cost += cost;
@@ -90,7 +93,7 @@ impl<R: AsRef<Batch>> Inbox<R> {
         group
     }
 
-    fn next(&self) -> Option<Option<IssuerId>> {
+    fn next(&self) -> Option<(Option<IssuerId>, bool)> {
         use std::ops::Bound::{Excluded, Unbounded};
         let later =
             self.served.as_ref().and_then(|last| self.lines.range((Excluded(last), Unbounded)).next());
@@ -108,10 +111,7 @@ mod tests {
     };
     use tokio::sync::oneshot;
 
-    use super::{
-        super::{actor::Request, admission::Origin},
-        *,
-    };
+    use super::{super::actor::Request, *};
 
     fn request(issuer: &str, records: u64, number: u64) -> Request {
         let change =
@@ -130,9 +130,9 @@ mod tests {
     #[test]
     fn an_issuer_with_many_dear_batches_holds_up_another_by_one_turn() {
         let mut inbox = Inbox::default();
-        (0..10).for_each(|number| inbox.push(request("a", 5_000, number)).unwrap());
-        inbox.push(request("b", 1, 0)).unwrap();
-        inbox.push(request("c", 1, 0)).unwrap();
+        (0..10).for_each(|number| inbox.push(request("a", 5_000, number), Origin::Submitted).unwrap());
+        inbox.push(request("b", 1, 0), Origin::Submitted).unwrap();
+        inbox.push(request("c", 1, 0), Origin::Submitted).unwrap();
         let group = inbox.take();
         assert_eq!(issuers(&group)[..3], ["a", "b", "c"]);
         assert!(group.len() < 6, "the rest comes later: {}", group.len());
@@ -144,17 +144,19 @@ mod tests {
     #[test]
     fn an_issuer_has_so_many_here_and_no_more() {
         let mut inbox = Inbox::default();
-        (0..INBOX_MAX as u64).for_each(|number| inbox.push(request("a", 1, number)).unwrap());
-        assert!(inbox.push(request("a", 1, 9_999)).is_err());
-        inbox.push(request("b", 1, 0)).unwrap();
+        (0..INBOX_MAX as u64)
+            .for_each(|number| inbox.push(request("a", 1, number), Origin::Submitted).unwrap());
+        assert!(inbox.push(request("a", 1, 9_999), Origin::Submitted).is_err());
+        inbox.push(request("b", 1, 0), Origin::Submitted).unwrap();
+        inbox.push(request("a", 1, 9_999), Origin::Gossip).unwrap();
     }
 
     #[test]
     fn whose_turn_it_was_goes_to_the_end() {
         let mut inbox = Inbox::default();
         for number in 0..3 {
-            inbox.push(request("a", 9_000, number)).unwrap();
-            inbox.push(request("b", 9_000, number)).unwrap();
+            inbox.push(request("a", 9_000, number), Origin::Submitted).unwrap();
+            inbox.push(request("b", 9_000, number), Origin::Submitted).unwrap();
         }
         let order: Vec<String> = std::iter::from_fn(|| Some(inbox.take()).filter(|group| !group.is_empty()))
             .flat_map(|group| issuers(&group).into_iter().map(str::to_owned).collect::<Vec<_>>())

@@ -333,9 +333,9 @@ impl PoolIndex {
     }
 
     /// What a look at a batch found.
-    pub(super) fn place(&mut self, id: &BatchId, seen: u64, found: Found) {
+    pub(super) fn place(&mut self, id: &BatchId, seen: u64, tip: TimeMs, found: Found) {
         if let Some(number) = self.sequence(id) {
-            self.schedule.place(number, seen, found);
+            self.schedule.place(number, seen, tip, found);
         }
     }
 
@@ -346,12 +346,12 @@ impl PoolIndex {
         }
     }
 
-    /// What waits for a block is looked at again.
-    pub(super) fn settle(&mut self) {
+    /// What waits for a block is looked at again, and what waits for a time up to `now`.
+    pub(super) fn settle(&mut self, now: TimeMs) {
         if self.breaks(Mutant::LookAgain) {
             self.schedule.look_again();
         }
-        self.schedule.settle();
+        self.schedule.settle(now);
     }
 
     /// A block became final, and its batches have left. `live` is the tick where this node saw it become final.
@@ -362,7 +362,7 @@ impl PoolIndex {
         let issuers = changing.filter(|(_, batch)| super::cost::changes_in(batch) > 0);
         let issuers: std::collections::BTreeSet<&IssuerId> =
             issuers.filter_map(|(_, batch)| super::contents::issuer_of(batch)).collect();
-        self.schedule.finalized(block.header.time, changed, issuers);
+        self.schedule.finalized(block.header.time, block.frontier.size(), changed, issuers);
         if let Some(tick) = live {
             let steps: u64 = block.batches.iter().map(|(_, batch)| super::cost::cost_of(batch)).sum();
             if steps > 0 {

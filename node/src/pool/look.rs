@@ -15,6 +15,9 @@ use crate::{
     storage::StorageError,
 };
 
+/// A key that is not good now may be so later: it is looked at again after this time, in milliseconds.
+const LOOK_AGAIN_MS: u64 = 60_000;
+
 impl Admission {
     /// Whether anything is to be looked at.
     #[must_use]
@@ -41,7 +44,7 @@ impl Admission {
             };
             spent += cost_of(&batch);
             let found = find(&state, &self.rules, &batch, self.clock.now())?;
-            self.contents.index().place(&id, seen, found);
+            self.contents.index().place(&id, seen, state.tip().time, found);
             looked = true;
         }
         if looked {
@@ -76,6 +79,11 @@ fn find(state: &FinalState, rules: &Rules, batch: &Batch, now: TimeMs) -> Result
         BatchRefusal::Status { target, why: StepError::Other { expected, .. } } => {
             Cause::Status { target, wants: expected }
         }
+        BatchRefusal::NoTarget(target) => Cause::Leaf(target),
+        BatchRefusal::FromTheFuture => {
+            Cause::Until(TimeMs(batch.head().created_at.0.saturating_sub(BATCH_AGE_MAX_MS)))
+        }
+        BatchRefusal::Author(_) => Cause::Until(TimeMs(now.0.saturating_add(LOOK_AGAIN_MS))),
         _ => Cause::Time,
     };
     Ok(Found::Waits(Wait { cause, why, decided_after }))

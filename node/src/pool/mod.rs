@@ -21,7 +21,7 @@ mod schedule;
 pub use actor::{Mailbox, open, start};
 pub use admission::{Admission, Admitted, Announce, Answer, Origin, SubmitError, Verdict};
 pub use contents::{PoolFailure, Removal};
-pub use exchange::{DECLINED_MAX, WINDOW_BYTES, WINDOW_ISSUER_BYTES, WINDOWS_BYTES};
+pub use exchange::{DECLINED_MAX, WINDOW_BATCHES, WINDOW_BYTES, WINDOW_ISSUER_BYTES, WINDOWS_BYTES};
 pub use handle::{Pool, Submitted};
 pub use inbox::{INBOX_COST_MAX, INBOX_MAX, Inbox};
 pub use index::{PendingBatch, PoolFull, PoolLimits, PoolSize, WaitingBatch};

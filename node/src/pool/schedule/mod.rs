@@ -30,7 +30,11 @@ pub enum Cause {
     },
     /// A block on which it could not stand is to become final, or to be given up.
     Block,
-    /// Time is to pass.
+    /// The log is to reach this leaf.
+    Leaf(LeafIndex),
+    /// This time is to come.
+    Until(TimeMs),
+    /// Nothing lets it in any more: time decides it.
     Time,
 }
 
@@ -98,6 +102,21 @@ struct Item {
     place: Place,
 }
 
+impl Item {
+    /// The ages at which it may be refused.
+    fn ages(&self) -> [TimeMs; 2] {
+        let settled = self.expires.0.saturating_sub(BATCH_AGE_MAX_MS).saturating_add(CHANGE_SETTLED_MS);
+        [TimeMs(settled), self.expires]
+    }
+}
+
+impl Cause {
+    /// Whether final blocks bring it about by themselves.
+    const fn is_of_blocks(&self) -> bool {
+        matches!(self, Self::Leaf(_))
+    }
+}
+
 /// The batches of one issuer, by their numbers.
 #[derive(Debug, Default)]
 struct Queue {
@@ -124,6 +143,12 @@ pub(super) struct Schedule {
     by_time: BTreeSet<(TimeMs, u64)>,
     /// Waiting batches that wait for a block.
     by_block: BTreeSet<u64>,
+    /// Waiting batches that wait for a leaf of the log.
+    by_leaf: BTreeSet<(LeafIndex, u64)>,
+    /// Waiting batches that wait for a time.
+    by_clock: BTreeSet<(TimeMs, u64)>,
+    /// The time of the newest final block.
+    tip: TimeMs,
     /// All batches by the next age at which what is ready may have become what is not.
     by_age: BTreeSet<(TimeMs, u64)>,
     hopeless: Vec<(u64, RefusedReason)>,
@@ -158,6 +183,7 @@ impl Schedule {
     /// The newest final block is of time `time`: what was ready and came to an age at which it may be refused is to be looked
     /// at.
     pub(super) fn age(&mut self, time: TimeMs) {
+        self.tip = time;
         while let Some((age, number)) = self.by_age.first().copied().filter(|(age, _)| *age < time) {
             self.by_age.remove(&(age, number));
             let Some(item) = self.items.get(&number) else { continue };
@@ -174,8 +200,7 @@ impl Schedule {
     pub(super) fn remove(&mut self, number: u64) {
         self.lift(number);
         let Some(item) = self.items.remove(&number) else { return };
-        let settled = item.expires.0.saturating_sub(BATCH_AGE_MAX_MS).saturating_add(CHANGE_SETTLED_MS);
-        for age in [item.expires, TimeMs(settled)] {
+        for age in item.ages() {
             self.by_age.remove(&(age, number));
         }
         self.hopeless.retain(|(at, _)| *at != number);
@@ -245,11 +270,22 @@ impl Schedule {
         Some(number)
     }
 
-    /// What a look found that began when the issuer's statuses had changed `seen` times. Where they changed since, the
-    /// batch is to be looked at again.
-    pub(super) fn place(&mut self, number: u64, seen: u64, found: Found) {
+    /// What a look found that began when the issuer's statuses had changed `seen` times, on a final block of time `tip`.
+    /// Where they changed since, or time passed by what was found, the batch is to be looked at again.
+    pub(super) fn place(&mut self, number: u64, seen: u64, tip: TimeMs, found: Found) {
         let Some(item) = self.items.get(&number) else { return };
         if !matches!(item.place, Place::Queued) || self.changes_of(&item.issuer) != seen {
+            return;
+        }
+        let passed = |age: TimeMs| tip <= age && age < self.tip;
+        let is_late = match &found {
+            Found::Ready => item.ages().into_iter().any(passed),
+            Found::Waits(wait) => {
+                wait.decided_after < self.tip || self.tip != tip && wait.cause.is_of_blocks()
+            }
+            Found::Hopeless(_) => false,
+        };
+        if is_late {
             return;
         }
         match found {
@@ -269,8 +305,10 @@ impl Schedule {
         }
     }
 
-    /// What waits for a block to be settled is to be looked at.
-    pub(super) fn settle(&mut self) {
+    /// What waits for a block to be settled is to be looked at, and what waits for a time up to `now`.
+    pub(super) fn settle(&mut self, now: TimeMs) {
+        let come: Vec<u64> = self.by_clock.range(..=(now, u64::MAX)).map(|(_, number)| *number).collect();
+        come.into_iter().for_each(|number| self.put(number, Place::Queued));
         std::mem::take(&mut self.by_block).into_iter().for_each(|number| self.put(number, Place::Queued));
     }
 
@@ -280,10 +318,12 @@ impl Schedule {
         waits.into_iter().for_each(|number| self.put(number, Place::Queued));
     }
 
-    /// A block of time `time` became final, which changed these statuses, ascending, of these issuers' records.
+    /// A block of time `time` became final, with which the log has `size` leaves, and which changed these statuses,
+    /// ascending, of these issuers' records.
     pub(super) fn finalized<'a>(
         &mut self,
         time: TimeMs,
+        size: u64,
         changed: &[(LeafIndex, Status)],
         issuers: impl IntoIterator<Item = &'a IssuerId>,
     ) {
@@ -297,8 +337,11 @@ impl Schedule {
         }
         let due: Vec<u64> = self.by_time.range(..(time, 0)).map(|(_, number)| *number).collect();
         due.into_iter().for_each(|number| self.put(number, Place::Queued));
+        let reached: Vec<u64> =
+            self.by_leaf.range(..(LeafIndex(size), 0)).map(|(_, number)| *number).collect();
+        reached.into_iter().for_each(|number| self.put(number, Place::Queued));
         self.age(time);
-        self.settle();
+        self.settle(TimeMs(0));
     }
 
     fn woken_by(&self, changed: &[(LeafIndex, Status)]) -> Vec<u64> {
@@ -341,9 +384,13 @@ impl Schedule {
             .collect();
         let first =
             rest.iter_mut().find_map(|(issuer, queue)| queue.peek().is_some().then(|| (*issuer).clone()));
-        let (mut taken, mut total) = (Vec::new(), 0);
+        let (mut taken, mut total, mut last) = (Vec::new(), 0, None);
+        let (mut round, mut round_of_last) = (0, 0);
         while total < 2 * BLOCK_COST_MAX && !rest.is_empty() {
-            rest.retain_mut(|(_, queue)| {
+            rest.retain_mut(|(issuer, queue)| {
+                if total >= 2 * BLOCK_COST_MAX {
+                    return true;
+                }
                 let mut turn = 0;
                 while turn < TURN_COST
                     && let Some(number) = queue.next()
@@ -352,11 +399,18 @@ impl Schedule {
                     taken.push(number);
                 }
                 total += turn;
+                // Whoever comes after the last one that this block has room for is the first in the next.
+                if total >= BLOCK_COST_MAX && last.is_none() {
+                    (last, round_of_last) = (Some((*issuer).clone()), round);
+                }
                 queue.peek().is_some()
             });
+            round += 1;
         }
         drop(rest);
-        self.served = first.or_else(|| self.served.take());
+        // Where each had a turn in this block, another is the first in the next.
+        let next = if round_of_last == 0 { last.or(first) } else { first };
+        self.served = next.or_else(|| self.served.take());
         taken
     }
 
@@ -390,6 +444,12 @@ impl Schedule {
                     Cause::Block => {
                         self.by_block.insert(number);
                     }
+                    Cause::Leaf(leaf) => {
+                        self.by_leaf.insert((leaf, number));
+                    }
+                    Cause::Until(time) => {
+                        self.by_clock.insert((time, number));
+                    }
                     Cause::Time => {}
                 }
             }
@@ -408,13 +468,19 @@ impl Schedule {
                 queue.waiting -= 1;
                 self.by_time.remove(&(wait.decided_after, number));
                 self.by_block.remove(&number);
-                if let Cause::Status { target, .. } = wait.cause
-                    && let Some(waiting) = self.by_target.get_mut(&target)
-                {
-                    waiting.remove(&number);
-                    if waiting.is_empty() {
-                        self.by_target.remove(&target);
+                match wait.cause {
+                    Cause::Status { target, .. } => {
+                        let is_last = self.by_target.get_mut(&target).is_some_and(|waiting| {
+                            waiting.remove(&number);
+                            waiting.is_empty()
+                        });
+                        if is_last {
+                            self.by_target.remove(&target);
+                        }
                     }
+                    Cause::Leaf(leaf) => drop(self.by_leaf.remove(&(leaf, number))),
+                    Cause::Until(time) => drop(self.by_clock.remove(&(time, number))),
+                    Cause::Block | Cause::Time => {}
                 }
             }
             place @ (Place::Ready | Place::Queued) => {

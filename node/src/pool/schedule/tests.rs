@@ -31,6 +31,8 @@ fn every_issuer_has_a_turn_before_one_has_a_second() {
     assert!(order.len() < 40, "no more than some that fit into a block: {}", order.len());
     let second = schedule.for_block(|_| false);
     assert_eq!(second[0], 1_000, "another is the first each time");
+    let third = schedule.for_block(|_| false);
+    assert_eq!(third[0], 1_001);
 }
 
 #[test]
@@ -48,12 +50,12 @@ fn an_issuer_has_a_few_changes_ready_and_the_others_are_looked_at_later() {
     let mut looked = 0;
     while schedule.has_queued() {
         let number = schedule.next_queued().unwrap();
-        schedule.place(number, 0, Found::Ready);
+        schedule.place(number, 0, schedule.tip, Found::Ready);
         looked += 1;
     }
     assert_eq!(looked, READY_CHANGES_MAX);
     assert_eq!(schedule.next_queued(), None);
-    schedule.finalized(TimeMs(5), &[(LeafIndex(1), Status::Revoked)], [&issuer("a")]);
+    schedule.finalized(TimeMs(5), 0, &[(LeafIndex(1), Status::Revoked)], [&issuer("a")]);
     assert!(!schedule.has_ready() && schedule.has_queued(), "its statuses changed");
     assert_eq!(schedule.backlog(&issuer("a")), (2_000, 2_000));
 }
@@ -63,10 +65,10 @@ fn a_look_at_an_older_state_counts_for_nothing() {
     let mut schedule = Schedule::default();
     schedule.insert(0, arrival(issuer("a"), 100, true, Seen::Never));
     let number = schedule.next_queued().unwrap();
-    schedule.finalized(TimeMs(5), &[(LeafIndex(1), Status::Revoked)], [&issuer("a")]);
-    schedule.place(number, 0, Found::Ready);
+    schedule.finalized(TimeMs(5), 0, &[(LeafIndex(1), Status::Revoked)], [&issuer("a")]);
+    schedule.place(number, 0, schedule.tip, Found::Ready);
     assert!(!schedule.has_ready() && schedule.has_queued());
-    schedule.place(number, 1, Found::Ready);
+    schedule.place(number, 1, schedule.tip, Found::Ready);
     assert!(schedule.has_ready());
 }
 
@@ -79,19 +81,24 @@ fn what_waits_is_woken_by_what_it_waits_for_and_by_nothing_else() {
     for (number, cause) in (0..).zip(causes) {
         schedule.insert(number, arrival(a.clone(), 100, true, Seen::Never));
         let wait = Wait { cause, why: refusal(), decided_after: TimeMs(1_000 + number) };
-        schedule.place(number, 0, Found::Waits(wait));
+        schedule.place(number, 0, schedule.tip, Found::Waits(wait));
     }
     assert_eq!((schedule.waiting(), schedule.has_queued(), schedule.backlog(&a)), (4, false, (0, 0)));
-    schedule.finalized(TimeMs(10), &[], [&b]);
-    schedule.finalized(TimeMs(20), &[(LeafIndex(6), Status::Valid), (LeafIndex(8), Status::Revoked)], [&b]);
+    schedule.finalized(TimeMs(10), 0, &[], [&b]);
+    schedule.finalized(
+        TimeMs(20),
+        0,
+        &[(LeafIndex(6), Status::Valid), (LeafIndex(8), Status::Revoked)],
+        [&b],
+    );
     assert!(!schedule.has_queued());
-    schedule.finalized(TimeMs(30), &[(LeafIndex(7), Status::Valid)], [&b]);
+    schedule.finalized(TimeMs(30), 0, &[(LeafIndex(7), Status::Valid)], [&b]);
     assert_eq!(schedule.next_queued(), Some(0));
-    schedule.place(0, 0, Found::Hopeless(RefusedReason::StatusConflict));
+    schedule.place(0, 0, schedule.tip, Found::Hopeless(RefusedReason::StatusConflict));
     assert_eq!(schedule.take_hopeless(), [(0, RefusedReason::StatusConflict)]);
     assert!(!schedule.has_queued() && schedule.take_hopeless().is_empty());
     assert!(!schedule.is_due(TimeMs(30), TimeMs(1_001)) && schedule.is_due(TimeMs(30), TimeMs(1_002)));
-    schedule.finalized(TimeMs(1_002), &[], [&b]);
+    schedule.finalized(TimeMs(1_002), 0, &[], [&b]);
     assert_eq!(schedule.next_queued(), Some(1), "time decides it");
     assert_eq!(schedule.waiting(), 2);
 }
@@ -102,7 +109,7 @@ fn what_collides_with_a_block_is_looked_at_once_that_is_settled() {
     schedule.insert(0, arrival(issuer("a"), 100, false, Seen::Never));
     schedule.set_aside(0, refusal(), TimeMs(1_000));
     assert!(!schedule.has_ready() && !schedule.has_queued());
-    schedule.settle();
+    schedule.settle(TimeMs(0));
     assert_eq!(schedule.next_queued(), Some(0));
 }
 
@@ -133,23 +140,27 @@ fn places_and_sums_agree() {
                     if let Some(number) = schedule.next_queued() {
                         let target = LeafIndex(random(4));
                         let wait = Wait {
-                            cause: [Cause::Time, Cause::Status { target, wants: Status::Valid }]
-                                [random(2) as usize],
+                            cause: [
+                                Cause::Time,
+                                Cause::Status { target, wants: Status::Valid },
+                                Cause::Leaf(target),
+                                Cause::Until(TimeMs(time + random(30))),
+                            ][random(4) as usize],
                             why: refusal(),
                             decided_after: TimeMs(time + random(50)),
                         };
                         let seen = schedule.changes_of(&schedule.items[&number].issuer.clone());
                         let found =
                             [Found::Ready, Found::Waits(wait), Found::Hopeless(RefusedReason::Expired)];
-                        schedule.place(number, seen, found[random(3) as usize].clone());
+                        schedule.place(number, seen, schedule.tip, found[random(3) as usize].clone());
                     }
                 }
                 4 => schedule.set_aside(any, refusal(), TimeMs(time + random(50))),
                 5 => {
                     time += 1 + random(20);
-                    schedule.finalized(TimeMs(time), &[(LeafIndex(random(4)), Status::Valid)], [&who]);
+                    schedule.finalized(TimeMs(time), 0, &[(LeafIndex(random(4)), Status::Valid)], [&who]);
                 }
-                _ => schedule.settle(),
+                _ => schedule.settle(TimeMs(time)),
             }
             check(&schedule);
         }
@@ -184,7 +195,7 @@ fn what_is_ready_is_looked_at_when_it_comes_to_an_age() {
     assert!(!schedule.has_queued());
     schedule.age(TimeMs(made + CHANGE_SETTLED_MS + 1));
     assert_eq!(schedule.next_queued(), Some(1));
-    schedule.place(1, 0, Found::Ready);
+    schedule.place(1, 0, schedule.tip, Found::Ready);
     schedule.age(TimeMs(made + BATCH_AGE_MAX_MS));
     assert!(!schedule.has_queued());
     schedule.age(TimeMs(made + BATCH_AGE_MAX_MS + 1));

@@ -182,7 +182,8 @@ impl Cluster {
             return self.look_timed(node);
         }
         for request in std::mem::take(&mut pool.mailbox) {
-            if let Err(request) = self.machine(node).pool.inbox.push(request) {
+            let origin = request.from.origin();
+            if let Err(request) = self.machine(node).pool.inbox.push(request, origin) {
                 self.answer(node, request, Err(SubmitError::Busy), Verdict::NotNow);
             }
         }
