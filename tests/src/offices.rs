@@ -1,8 +1,11 @@
 //! More issuers than the one that a devnet has: other offices, and those that mean harm.
 
-use std::fs;
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use markstein_node::{
     config::{NodeConfig, load_genesis},
     files::{PUBLIC_FILE, replace},
@@ -10,7 +13,12 @@ use markstein_node::{
 };
 use markstein_proto::{Hash, IssuerGrant, IssuerId, IssuerKey, SecretKey, TimeMs};
 
-use crate::{cluster::Cluster, craft::Signer};
+use crate::{
+    binaries::{Voice, binaries},
+    cluster::Cluster,
+    craft::Signer,
+    process,
+};
 
 /// Admits offices of these ids to a ledger that was prepared and has never run. Each may anchor what the devnet's own
 /// issuer may. The genesis is another one then, and the data folders are made anew.
@@ -40,10 +48,13 @@ pub fn admit(cluster: &Cluster, ids: &[&str]) -> anyhow::Result<Vec<Signer>> {
     let ledger = genesis.ledger_id();
     replace(&file, genesis.to_toml().as_bytes(), PUBLIC_FILE)?;
     for node in 0..cluster.len() {
-        let config = NodeConfig::load(&cluster.node_dir(node).join("node.toml"))?;
+        let file = cluster.node_dir(node).join("node.toml");
+        let config = NodeConfig::load(&file)?;
         fs::remove_dir_all(&config.data_dir)?;
         fs::remove_file(setup::marker_path(&config))?;
-        setup::init(&config, &genesis)?;
+        let mut command = Command::new(binaries(Voice::Quiet)?.node);
+        let output = process::output(command.args(["init", "--config"]).arg(file).stderr(Stdio::piped()))?;
+        ensure!(output.status.success(), "init: {}", String::from_utf8_lossy(&output.stderr));
     }
     // The key of the first issuer names its ledger.
     let key = cluster.issuer_key();
