@@ -219,7 +219,7 @@ async fn nginx_bounds_what_one_address_does_at_once(http2: &str) {
         match stream.message().await {
             Ok(Some(_)) => streams.push(stream),
             other => {
-                assert_eq!(other.unwrap_err().code(), Code::Unavailable);
+                assert!(matches!(other.unwrap_err().code(), Code::Unavailable | Code::Internal));
                 break;
             }
         }

@@ -7,58 +7,21 @@
 
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use markstein_proto::{BATCH_AGE_MAX_MS, CHANGE_SETTLED_MS, IssuerId, LeafIndex, TimeMs, status::Status};
+
+pub use wait::{Cause, Wait};
+
+pub(super) use wait::Found;
 
 use super::cost::{BLOCK_COST_MAX, TURN_COST};
 use crate::{ledger::BatchRefusal, refusal::RefusedReason};
 
 /// Batches of one issuer that change statuses and are ready at a time.
 const READY_CHANGES_MAX: usize = 8;
-
-/// What a batch waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The status of a record is to be another.
-    Status {
-        /// Of which record.
-        target: LeafIndex,
-        /// What it is to be.
-        wants: Status,
-    },
-    /// A block on which it could not stand is to become final, or to be given up.
-    Block,
-    /// The log is to reach this leaf.
-    Leaf(LeafIndex),
-    /// This time is to come.
-    Until(TimeMs),
-    /// Nothing lets it in any more: time decides it.
-    Time,
-}
-
-/// Why a batch waits, and for what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wait {
-    /// For what.
-    pub cause: Cause,
-    /// Why it was refused when it was looked at last.
-    pub why: BatchRefusal,
-    /// A final block later than this decides it.
-    pub decided_after: TimeMs,
-}
-
-/// What a look at a batch on final state found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// It may stand in the next block.
-    Ready,
-    /// It may not now.
-    Waits(Wait),
-    /// It never will.
-    Hopeless(RefusedReason),
-}
 
 /// What is known of a batch that comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,13 +70,6 @@ impl Item {
     fn ages(&self) -> [TimeMs; 2] {
         let settled = self.expires.0.saturating_sub(BATCH_AGE_MAX_MS).saturating_add(CHANGE_SETTLED_MS);
         [TimeMs(settled), self.expires]
-    }
-}
-
-impl Cause {
-    /// Whether final blocks bring it about by themselves.
-    const fn is_of_blocks(&self) -> bool {
-        matches!(self, Self::Leaf(_))
     }
 }
 

@@ -176,9 +176,12 @@ fn check(schedule: &Schedule) {
     assert_eq!(schedule.backlog, active.map(|item| item.cost).sum::<u64>());
     let sets = schedule.queues.values().map(|q| q.plain.len() + q.changing.len() + q.queued.len());
     assert_eq!(sets.sum::<usize>(), schedule.ready + schedule.queued);
-    assert_eq!(schedule.by_target.values().map(BTreeSet::len).sum::<usize>() + schedule.by_block.len(), {
-        count(&|place| matches!(place, Place::Waiting(wait) if !matches!(wait.cause, Cause::Time)))
-    });
+    let waits = schedule.by_target.values().map(BTreeSet::len).sum::<usize>()
+        + schedule.by_block.len()
+        + schedule.by_leaf.len()
+        + schedule.by_clock.len();
+    let is_waited_for = |place: &Place| matches!(place, Place::Waiting(wait) if wait.cause != Cause::Time);
+    assert_eq!(waits, count(&is_waited_for));
     assert!(schedule.queues.values().all(|queue| queue.changing.len() <= READY_CHANGES_MAX));
 }
 
