@@ -1,6 +1,6 @@
 //! One issuer with an ordinary grant that means harm, or two clerks at one moment: nobody else waits for what they do.
 
-use markstein_client::api::batch_state::State;
+use markstein_client::api::{StatusResponse, batch_state::State};
 use markstein_tests::{
     craft::Submission,
     grpc::Api,
@@ -21,9 +21,10 @@ use crate::{
 const DEAR: usize = 240;
 /// After a restart of all, where nobody waits for what was decided before.
 const DEAR_AT_RESTART: usize = 120;
-/// Batches that keep coming; those of a group collide with each other.
-const MORE: usize = 64;
+/// Batches that a group of them leaves waiting, all but one; they are under way at one time.
 const GROUP: usize = 8;
+/// So many wait at least before anything is demanded.
+const WAITING: u64 = 24;
 /// Fewer, so that blocks are made whatever these cost: here they are fetched, again and again.
 const DEAR_TO_FETCH: usize = 12;
 /// By a node's clock: so long nothing may be fetched, while some heartbeats pass.
@@ -65,23 +66,20 @@ fn colliding(hostile: &mut Hostile, count: usize) -> Vec<Submission> {
     (0..count).map(|_| hostile.colliding().unwrap()).collect()
 }
 
-/// Goes on submitting to all nodes until it is dropped: batches that wait, and batches that are refused after much work.
+/// Goes on submitting to all nodes that run, until it is dropped: batches that wait, and batches that are refused after much work.
 struct Onslaught(JoinHandle<()>);
 
 impl Onslaught {
-    fn start(net: &Net, hostile: &mut Hostile) -> Self {
-        let mut more = Vec::new();
-        for number in 0..MORE {
-            if number % GROUP == 0 {
-                hostile.turn();
-            }
-            more.push(hostile.colliding().unwrap().bytes());
-            more.push(hostile.refused().unwrap().bytes());
-        }
-        let apis: Vec<Api> = (0..AUTHORITIES).map(|node| net.api(node)).collect();
+    fn start(net: &Net, hostile: &Hostile) -> Self {
+        let apis: Vec<Api> = net.running().into_iter().map(|node| net.api(node)).collect();
+        let mut hostile = hostile.clone();
         Self(net.runtime.spawn(async move {
-            for some in more.chunks(2 * GROUP).cycle() {
-                pour(&apis, some.to_vec()).await;
+            loop {
+                hostile.turn();
+                let mut group: Vec<_> =
+                    colliding(&mut hostile, GROUP).iter().map(Submission::bytes).collect();
+                group.push(hostile.refused().unwrap().bytes());
+                pour(&apis, group).await;
             }
         }))
     }
@@ -93,15 +91,27 @@ impl Drop for Onslaught {
     }
 }
 
+/// Starts nodes again, and waits until much waits in the pools of all that run: where those without a quorum took little,
+/// by an onslaught.
+fn start_with_much_that_waits(net: &mut Net, hostile: &Hostile, nodes: &[usize]) {
+    for node in nodes {
+        net.cluster.start(*node).unwrap();
+        net.cluster.wait_answers(*node).unwrap();
+    }
+    let onslaught = Onslaught::start(net, hostile);
+    for node in net.running() {
+        let much = |status: &StatusResponse| status.pool_batches >= WAITING;
+        net.cluster.wait_status(node, "has much that waits", much).unwrap();
+    }
+    drop(onslaught);
+}
+
 #[test]
 fn colliding_batches_of_one_issuer_do_not_hold_up_anothers() {
     let (mut net, mut hostile) = ledger();
     let batches = colliding(&mut hostile, DEAR);
     fill(&mut net, batches);
-    for node in [2, 3] {
-        net.cluster.start(node).unwrap();
-        net.cluster.wait_answers(node).unwrap();
-    }
+    start_with_much_that_waits(&mut net, &hostile, &[2, 3]);
     let anchor_everywhere = |net: &mut Net| {
         for node in 0..AUTHORITIES {
             let (_, place) = net.anchor(node);
@@ -109,7 +119,7 @@ fn colliding_batches_of_one_issuer_do_not_hold_up_anothers() {
         }
     };
     anchor_everywhere(&mut net);
-    let onslaught = Onslaught::start(&net, &mut hostile);
+    let onslaught = Onslaught::start(&net, &hostile);
     anchor_everywhere(&mut net);
     drop(onslaught);
     anchor_everywhere(&mut net);
@@ -120,7 +130,8 @@ fn a_ledger_whose_pools_are_full_of_colliding_batches_comes_back_after_a_restart
     let (mut net, mut hostile) = ledger();
     let batches = colliding(&mut hostile, DEAR_AT_RESTART);
     fill(&mut net, batches);
-    for node in [0, 1] {
+    start_with_much_that_waits(&mut net, &hostile, &[2, 3]);
+    for node in 0..AUTHORITIES {
         net.cluster.kill(node).unwrap();
     }
     net.cluster.start_all().unwrap();
@@ -177,7 +188,7 @@ fn pools_that_differ_for_a_reason_do_not_fetch_from_each_other_for_ever() {
     fill(&mut net, batches);
     // With one more node, one of them becomes final. The last node then learns of that before it hears of the others,
     // and may not take them.
-    net.cluster.start(2).unwrap();
+    start_with_much_that_waits(&mut net, &hostile, &[2]);
     net.wait_votes(2);
     net.anchor(0);
     net.anchor(1);
