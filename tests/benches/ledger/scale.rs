@@ -24,6 +24,8 @@ pub(crate) struct Scale {
     pub(crate) idle: Duration,
     /// Batches with which a hostile issuer fills its share of the pools.
     pub(crate) dear: usize,
+    /// How long it goes on with that at most.
+    pub(crate) filling: Duration,
     /// How long others are measured meanwhile, each time.
     pub(crate) attacked: Duration,
     /// How long the peak is measured.
@@ -46,6 +48,7 @@ impl Scale {
                 requests: 500,
                 idle: Duration::from_secs(3),
                 dear: 120,
+                filling: Duration::from_secs(60),
                 attacked: Duration::from_secs(10),
                 peak: Duration::from_secs(4),
                 overload: Duration::from_secs(10),
@@ -60,6 +63,7 @@ impl Scale {
                 requests: 4_000,
                 idle: Duration::from_secs(10),
                 dear: 447,
+                filling: Duration::from_secs(400),
                 attacked: Duration::from_secs(60),
                 peak: Duration::from_secs(10),
                 overload: Duration::from_secs(60),

@@ -37,8 +37,6 @@ const WHILE_MORE_COME: Duration = Duration::from_millis(200);
 const FIRST_BLOCK: Duration = Duration::from_secs(5);
 /// What has not become final by then counts as having taken so long.
 const GIVE_UP: Duration = Duration::from_secs(30);
-/// For so long an issuer goes on filling its share where the nodes tell it to come again.
-const FILLING: Duration = Duration::from_secs(30);
 /// Batches that collide on one anchor; they are under way at one time.
 const GROUP: usize = 8;
 /// Different batches of those that keep coming, of either kind.
@@ -73,10 +71,10 @@ fn attacked(bench: &mut Bench, issuers: usize) -> anyhow::Result<()> {
     bench.table.open(format!("{who} to be hostile: another's anchor, before"), idle.latency(), "");
 
     say("filling the shares");
-    let batches = dear(&mut hostile, bench.scale.dear)?;
     let more = more(&mut hostile)?;
     let looks = Looks::start(bench, &apis);
-    let _ = bench.runtime.block_on(async { timeout(FILLING * 2, fill(&apis, batches)).await });
+    let filling = fill(&apis, &mut hostile, bench.scale.dear * issuers);
+    let _ = bench.runtime.block_on(async { timeout(bench.scale.filling, filling).await });
     let waiting = bench.runtime.block_on(waiting(&apis))?;
 
     say("anchoring while they wait");
@@ -170,39 +168,38 @@ impl Honest {
     }
 }
 
-/// So many of each issuer, in groups that collide.
-fn dear(hostile: &mut [Hostile], each: usize) -> anyhow::Result<Vec<Vec<u8>>> {
-    let mut batches = Vec::new();
-    for _ in 0..each.div_ceil(GROUP) {
-        for issuer in hostile.iter_mut() {
-            for _ in 0..GROUP {
-                batches.push(issuer.colliding()?.bytes());
-            }
-            issuer.turn();
+/// A group of an issuer's batches that collide, of which one may become final.
+fn group(issuer: &mut Hostile) -> anyhow::Result<Vec<Vec<u8>>> {
+    issuer.turn();
+    (0..GROUP).map(|_| Ok(issuer.colliding()?.bytes())).collect()
+}
+
+/// What keeps coming: such that wait, and such that are refused after all the work.
+fn more(hostile: &mut [Hostile]) -> anyhow::Result<Vec<Vec<u8>>> {
+    let (mut batches, issuers) = (Vec::new(), hostile.len());
+    for number in 0..MORE / GROUP {
+        let issuer = &mut hostile[number % issuers];
+        let group = group(issuer)?;
+        for dear in group {
+            batches.extend([issuer.refused()?.bytes(), dear]);
         }
     }
     Ok(batches)
 }
 
-/// What keeps coming: such that wait, and such that are refused after all the work.
-fn more(hostile: &mut [Hostile]) -> anyhow::Result<Vec<Vec<u8>>> {
-    let mut batches = dear(hostile, MORE / hostile.len())?;
-    let issuers = hostile.len();
-    for number in 0..MORE {
-        batches.insert(number * 2, hostile[number % issuers].refused()?.bytes());
-    }
-    Ok(batches)
-}
-
-/// Submits them; those that are told to come again do so for some time.
-async fn fill(apis: &[Api], mut batches: Vec<Vec<u8>>) {
-    let start = Instant::now();
-    while !batches.is_empty() && start.elapsed() < FILLING {
-        let mut poured = pour(apis, batches.clone()).await;
-        let mut later = poured.later.drain(..).peekable();
-        let mut place = 0..;
-        batches.retain(|_| later.next_if_eq(&place.next().unwrap_or_default()).is_some());
-        sleep(LOOKS_EVERY).await;
+/// Submits one group after the other until this many batches wait in all pools.
+async fn fill(apis: &[Api], hostile: &mut [Hostile], count: usize) -> anyhow::Result<()> {
+    loop {
+        for issuer in hostile.iter_mut() {
+            pour(apis, group(issuer)?).await;
+        }
+        let mut least = u64::MAX;
+        for api in apis {
+            least = least.min(api.status().await?.pool_batches);
+        }
+        if least >= count as u64 {
+            return Ok(());
+        }
     }
 }
 
