@@ -51,6 +51,7 @@ const COLLIDING: Scenario = ("colliding changes", |seed| hostile(seed, Hostile::
 const DEAR: Scenario = ("dear batches", |seed| hostile(seed, Hostile::Dear));
 const DIVIDED: Scenario = ("pools that differ", |seed| hostile(seed, Hostile::Divided));
 const BACKLOG: Scenario = ("a backlog", |seed| hostile(seed, Hostile::Backlog));
+const FULL: Scenario = ("full pools", |seed| hostile(seed, Hostile::Full));
 const CROWD: Scenario = ("a crowd", |seed| hostile(seed, Hostile::Crowd));
 
 fn hostile(seed: Seed, hostile: Hostile) {
@@ -72,7 +73,7 @@ const BUSY_MUTANTS: &[(Mutant, &[Scenario])] = &[
     (Mutant::LookAtAll, &[COLLIDING]),
     (Mutant::Pool(PoolRule::LookAgain), &[COLLIDING]),
     (Mutant::Pool(PoolRule::ForgetNotNow), &[COLLIDING, DIVIDED]),
-    (Mutant::Pool(PoolRule::AskWithoutRoom), &[BACKLOG, CROWD]),
+    (Mutant::Pool(PoolRule::AskWithoutRoom), &[FULL]),
     (Mutant::Pool(PoolRule::AcceptAll), &[CROWD, BACKLOG]),
     (Mutant::Pool(PoolRule::NoTurns), &[BACKLOG, CROWD]),
     (Mutant::UrgentVerdicts, &[COLLIDING, DEAR, DIVIDED, BACKLOG, CROWD]),

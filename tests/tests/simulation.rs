@@ -171,6 +171,11 @@ fn one_senders_huge_backlog_holds_up_nobody_else() {
 }
 
 #[test]
+fn pools_that_are_full_do_not_ask_for_more() {
+    honest_issuer_is_served("pools_that_are_full_do_not_ask_for_more", Hostile::Full);
+}
+
+#[test]
 fn what_is_accepted_of_a_crowd_is_final_soon() {
     honest_issuer_is_served("what_is_accepted_of_a_crowd_is_final_soon", Hostile::Crowd);
 }

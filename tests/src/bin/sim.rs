@@ -40,7 +40,7 @@ struct Arguments {
     #[arg(long, conflicts_with = "real")]
     stand_ins: bool,
     /// An issuer at its worst instead of faults and traitors, on machines whose work takes time: colliding, restart, dear,
-    /// divided, backlog, crowd, or nobody. Four authorities.
+    /// divided, backlog, full, crowd, or nobody. Four authorities.
     #[arg(long, value_parser = hostile)]
     hostile: Option<Hostile>,
     /// One JSON object a run.

@@ -64,14 +64,24 @@ pub enum Hostile {
     Divided,
     /// Huge backlogs.
     Backlog,
+    /// The same, and each node takes so little of one issuer that it has its fill of what is handed to it.
+    Full,
     /// Nobody is, and six issuers write three times as much as the ledger takes.
     Crowd,
 }
 
 impl Hostile {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Nobody, Self::Colliding, Self::Restart, Self::Dear, Self::Divided, Self::Backlog, Self::Crowd];
+    pub const ALL: [Self; 8] = [
+        Self::Nobody,
+        Self::Colliding,
+        Self::Restart,
+        Self::Dear,
+        Self::Divided,
+        Self::Backlog,
+        Self::Full,
+        Self::Crowd,
+    ];
 
     /// In a word.
     #[must_use]
@@ -83,6 +93,7 @@ impl Hostile {
             Self::Dear => "dear",
             Self::Divided => "divided",
             Self::Backlog => "backlog",
+            Self::Full => "full",
             Self::Crowd => "crowd",
         }
     }
@@ -101,7 +112,7 @@ impl Hostile {
             Self::Restart => vec![Box::new(Colliding::new(CHANGES, 240, 1, 0))],
             Self::Dear => vec![Box::new(Dear::new(CHANGES, 15, until))],
             Self::Divided => vec![Box::new(Divided::new(CHANGES, 40))],
-            Self::Backlog => {
+            Self::Backlog | Self::Full => {
                 let one = |_| Box::new(Backlog::new(RECORDS, 4, until)) as Box<dyn Issuer>;
                 (0..BACKLOGS).map(one).collect()
             }
@@ -114,7 +125,7 @@ impl Hostile {
 
     const fn limits(self) -> PoolLimits {
         match self {
-            Self::Divided => PoolLimits { batches_per_issuer_max: 40, ..LIMITS },
+            Self::Divided | Self::Full => PoolLimits { batches_per_issuer_max: 40, ..LIMITS },
             _ => LIMITS,
         }
     }

@@ -257,6 +257,10 @@ impl Cluster {
 
     fn answer(&mut self, node: usize, request: Request, answer: Answer, verdict: Verdict) {
         let Source::Issuer(issuer) = request.from else {
+            if matches!(request.from, Source::Reader(..) | Source::Nobody) {
+                let (is_full, now) = (matches!(answer, Err(SubmitError::Full(_))), self.now);
+                self.watch.room.came(node, is_full, now);
+            }
             let pool = &mut self.machine(node).pool;
             pool.gossip -= 1;
             let next = pool.waiting.pop_front();

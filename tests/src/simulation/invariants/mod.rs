@@ -13,6 +13,7 @@ mod progress;
 mod receipts;
 mod refused;
 mod rested;
+mod room;
 mod stalled;
 mod urgent;
 mod validity;
@@ -38,6 +39,7 @@ pub use progress::Progress;
 pub use receipts::Receipts;
 pub use refused::Refused;
 pub use rested::Rested;
+pub use room::Room;
 pub use stalled::Stalled;
 pub use urgent::Urgent;
 pub use validity::Validity;
@@ -60,6 +62,7 @@ pub struct Watch {
     pub fair: Fair,
     pub stalled: Stalled,
     pub rested: Rested,
+    pub room: Room,
     pub urgent: Urgent,
 }
 
@@ -81,6 +84,7 @@ impl Watch {
             fair: Fair::default(),
             stalled: Stalled::default(),
             rested: Rested::default(),
+            room: Room::default(),
             urgent: Urgent::default(),
         }
     }
