@@ -41,7 +41,7 @@ pub struct PublicRecord {
 pub struct OfIssuer {
     /// Whose they are.
     pub issuer: IssuerId,
-    /// Of each status the newest [`OF_STATUS_MAX`], and those that changed since the checkpoint.
+    /// Of each status the newest `OF_STATUS_MAX`, and those that changed since the checkpoint.
     pub records: Vec<PublicRecord>,
 }
 
@@ -105,7 +105,7 @@ pub(super) fn is_found<R: Read>(
 }
 
 /// The public records with a commitment in a log of `size` leaves, by issuer in the order of their ids, from the one after
-/// `after` on: [`ISSUERS_MAX`] issuers at most.
+/// `after` on: `ISSUERS_MAX` issuers at most.
 ///
 /// # Errors
 /// The store's.
@@ -176,7 +176,7 @@ pub fn public_records_of<R: Read>(
 }
 
 /// All public records of one issuer with a commitment and a status, those that have it for the shortest time first, from
-/// those on that have it since before `before`: some of the next [`LIST_MAX`].
+/// those on that have it since before `before`: some of the next `LIST_MAX`.
 ///
 /// # Errors
 /// The store's.
