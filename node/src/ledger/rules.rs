@@ -144,6 +144,19 @@ pub fn check_author(
     batch: &Batch,
     time: TimeMs,
 ) -> Result<Result<(), BatchRefusal>, StorageError> {
+    let (_, grant) = match granted(state, rules, batch)? {
+        Ok(granted) => granted,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    Ok(verify_author(rules, batch, &grant, time))
+}
+
+/// Whose batch it is, and the grant in force of that issuer.
+fn granted<'a>(
+    state: &dyn State,
+    rules: &Rules,
+    batch: &'a Batch,
+) -> Result<Result<(&'a IssuerId, IssuerGrant), BatchRefusal>, StorageError> {
     let head = batch.head();
     if head.ledger != rules.ledger {
         return Ok(Err(BatchRefusal::AnotherLedger(head.ledger)));
@@ -151,10 +164,10 @@ pub fn check_author(
     let Author::Issuer { issuer, .. } = &head.author else {
         return Ok(Err(BatchRefusal::GenesisAuthor));
     };
-    let Some(grant) = state.grant(issuer)? else {
-        return Ok(Err(BatchRefusal::UnknownIssuer(issuer.clone())));
-    };
-    Ok(verify_author(rules, batch, &grant, time))
+    Ok(state
+        .grant(issuer)?
+        .map(|grant| (issuer, grant))
+        .ok_or_else(|| BatchRefusal::UnknownIssuer(issuer.clone())))
 }
 
 fn verify_author(
@@ -193,14 +206,9 @@ pub fn check_next(
     time: TimeMs,
 ) -> Result<Result<Vec<TakenStep>, BatchRefusal>, StorageError> {
     let head = batch.head();
-    if head.ledger != rules.ledger {
-        return Ok(Err(BatchRefusal::AnotherLedger(head.ledger)));
-    }
-    let Author::Issuer { issuer, .. } = &head.author else {
-        return Ok(Err(BatchRefusal::GenesisAuthor));
-    };
-    let Some(grant) = state.grant(issuer)? else {
-        return Ok(Err(BatchRefusal::UnknownIssuer(issuer.clone())));
+    let (issuer, grant) = match granted(state, rules, batch)? {
+        Ok(granted) => granted,
+        Err(refusal) => return Ok(Err(refusal)),
     };
     if state.contains(&batch.id())? {
         return Ok(Err(BatchRefusal::Duplicate));
