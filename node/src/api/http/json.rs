@@ -104,6 +104,18 @@ pub(super) async fn description(headers: HeaderMap) -> Response {
     kept(&headers, "application/json", ASK_AGAIN, DESCRIPTION.into())
 }
 
+/// Whether a body is longer than may be, by whoever noticed it first.
+fn is_too_long(rejection: &BytesRejection) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(rejection);
+    while let Some(error) = cause {
+        if error.downcast_ref::<Status>().is_some_and(|status| status.code() == Code::OutOfRange) {
+            return true;
+        }
+        cause = error.source();
+    }
+    rejection.status() == StatusCode::PAYLOAD_TOO_LARGE
+}
+
 /// Submit: answers as soon as the batch is durable here, or decided.
 pub(super) async fn submit(
     State(services): State<Shared>,
@@ -119,12 +131,14 @@ pub(super) async fn submit(
     let body = match body {
         Ok(body) => body,
         Err(rejection) => {
-            let said = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                format!("the request is too long: a batch has {BATCH_MAX} bytes at most")
+            let (code, said) = if is_too_long(&rejection) {
+                let said = format!("the request is too long: a batch has {BATCH_MAX} bytes at most");
+                (StatusCode::PAYLOAD_TOO_LARGE, said)
             } else {
-                "the request did not come whole, or not in time: send it again".into()
+                let said = "the request did not come whole, or not in time: send it again";
+                (rejection.status(), said.into())
             };
-            return with_code(rejection.status(), &error::invalid(said));
+            return with_code(code, &error::invalid(said));
         }
     };
     answered(take(&services, &body).await)
