@@ -14,7 +14,7 @@ use markstein_client::{api::batch_state::State, time::now};
 use markstein_tests::{
     cluster::{Cluster, url_in},
     craft::{Paper, Signer},
-    grpc::{Api, retry_after},
+    grpc::{Api, reason, retry_after},
     hostile::{Hostile, pour},
     offices,
     process::LOOK_AGAIN,
@@ -24,6 +24,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
     time::{sleep, timeout},
 };
+use tonic::Status;
 
 use crate::{
     Bench, say,
@@ -276,20 +277,30 @@ fn restarted(bench: &mut Bench, cluster: &mut Cluster, honest: &mut Honest, who:
     let (start, batch) = (Instant::now(), honest.batch()?);
     (0..AUTHORITIES).try_for_each(|node| cluster.start(node))?;
     let folders: Vec<_> = (0..AUTHORITIES).map(|node| cluster.node_dir(node).to_owned()).collect();
+    let told = Arc::new(Mutex::new(String::new()));
+    let last = Arc::clone(&told);
     let is_final = bench.runtime.block_on(async {
         let mut tries = JoinSet::new();
         for folder in folders {
-            let batch = batch.clone();
+            let (batch, told) = (batch.clone(), Arc::clone(&told));
             tries.spawn(async move {
                 loop {
-                    let answer = async {
-                        let api = Api::connect(&url_in(&folder).ok()?).await.ok()?;
-                        api.submit_and_wait(batch.clone()).await.ok()?.state
+                    let Ok(url) = url_in(&folder) else {
+                        sleep(LOOK_AGAIN).await;
+                        continue;
                     };
-                    if let Some(State::Final(_)) = answer.await {
-                        return;
+                    let answer = match Api::connect(&url).await {
+                        Ok(api) => api.submit_and_wait(batch.clone()).await,
+                        Err(_) => Err(Status::unavailable("it does not listen yet")),
+                    };
+                    match answer {
+                        Ok(answer) if matches!(answer.state, Some(State::Final(_))) => return,
+                        Ok(answer) => say(&format!("a good batch came to {answer:?}")),
+                        Err(status) => {
+                            *told.lock().unwrap_or_else(PoisonError::into_inner) = reason(&status).to_owned();
+                            sleep(retry_after(&status).unwrap_or(LOOK_AGAIN * 4)).await;
+                        }
                     }
-                    sleep(LOOK_AGAIN).await;
                 }
             });
         }
@@ -299,7 +310,10 @@ fn restarted(bench: &mut Bench, cluster: &mut Cluster, honest: &mut Honest, who:
     bench.table.judged(
         format!("{who}: first block after a restart of all"),
         if is_final { Human(time).to_string() } else { format!("none in {}", Human(GIVE_UP)) },
-        "processes start, ask each other, agree",
+        match last.lock().unwrap_or_else(PoisonError::into_inner).as_str() {
+            "" => "processes start, ask each other, agree".to_owned(),
+            word => format!("told {word} last"),
+        },
         Human(FIRST_BLOCK).to_string(),
         is_final && time <= FIRST_BLOCK,
     );
