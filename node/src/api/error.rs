@@ -17,6 +17,9 @@ use crate::{
 /// When a client may come again after the pool was full.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// When a client may come again after a line was full that moves on with each group of batches.
+const AT_ONCE: Duration = Duration::from_millis(50);
+
 /// A status with its reason in the trailer `markstein-reason`.
 pub(super) fn status(code: Code, reason: &'static str, message: impl Into<String>) -> Status {
     let mut metadata = MetadataMap::new();
@@ -68,7 +71,7 @@ pub(super) fn submit(error: &SubmitError) -> (Status, &'static str) {
         }
         SubmitError::Full(_) => (retry(Code::ResourceExhausted, "POOL_FULL", message), "POOL_FULL"),
         SubmitError::Dropped => (status(Code::FailedPrecondition, "DROPPED", message), "DROPPED"),
-        SubmitError::Busy => (retry(Code::ResourceExhausted, "BUSY", message), "BUSY"),
+        SubmitError::Busy => (retry_in(AT_ONCE, Code::ResourceExhausted, "BUSY", message), "BUSY"),
         SubmitError::Stopping => (retry(Code::Unavailable, "STOPPING", message), "STOPPING"),
         SubmitError::Storage(error) => (storage_status(error), "STORAGE"),
     }

@@ -13,7 +13,7 @@ use super::{
 
 /// Batches of one issuer that wait to be checked: far fewer than submissions that a node takes in at once, so that others
 /// always find a place among these.
-pub const INBOX_MAX: usize = 32;
+pub const INBOX_MAX: usize = 128;
 /// Their steps.
 pub const INBOX_COST_MAX: u64 = 8 * LOOK_COST;
 /// Batches checked together, with one sync.
