@@ -28,6 +28,9 @@ use crate::{
 pub const CLOCK_SKEW_MAX_MS: u64 = 5_000;
 /// Bytes of a block's large batches that no quorum is known to hold: those who vote fetch them first.
 const FETCHED_BYTES_MAX: usize = BATCH_MAX;
+/// Steps of the batches of a block that change statuses: one of the dearest, and small ones. What they look up in the store holds
+/// up those who vote.
+const CHANGING_COST_MAX: u64 = 2 * LOOK_COST;
 /// Steps of looks that may fail while a block is built: one of the dearest, and some more.
 const WASTED_MAX: u64 = 2 * LOOK_COST;
 
@@ -36,6 +39,8 @@ const WASTED_MAX: u64 = 2 * LOOK_COST;
 struct Budget {
     quorum: usize,
     spent: u64,
+    /// Of these those of batches that change statuses.
+    changing: u64,
     wasted: u64,
     fetched: usize,
     /// Issuers of which a batch that changes statuses could not stand here: the others of theirs are left for another block.
@@ -44,7 +49,7 @@ struct Budget {
 
 impl Budget {
     const fn new(quorum: usize) -> Self {
-        Self { quorum, spent: 0, wasted: 0, fetched: 0, failed: BTreeSet::new() }
+        Self { quorum, spent: 0, changing: 0, wasted: 0, fetched: 0, failed: BTreeSet::new() }
     }
 
     /// Whether those who vote have to fetch a batch first.
@@ -53,7 +58,10 @@ impl Budget {
     }
 
     fn allows(&self, pending: &PendingBatch) -> bool {
-        let fits = self.spent == 0 || self.spent + pending.cost <= BLOCK_COST_MAX;
+        let fits = (self.spent == 0 || self.spent + pending.cost <= BLOCK_COST_MAX)
+            && (!pending.changes_status
+                || self.changing == 0
+                || self.changing + pending.cost <= CHANGING_COST_MAX);
         let travels = !self.is_fetched(pending) || self.fetched + pending.bytes <= FETCHED_BYTES_MAX;
         let affords = self.wasted == 0 || self.wasted + pending.cost <= WASTED_MAX;
         let may_fail = !pending.changes_status || (affords && !self.failed.contains(&pending.issuer));
@@ -62,6 +70,9 @@ impl Budget {
 
     fn took(&mut self, pending: &PendingBatch) {
         self.spent += pending.cost;
+        if pending.changes_status {
+            self.changing += pending.cost;
+        }
         if self.is_fetched(pending) {
             self.fetched += pending.bytes;
         }

@@ -33,7 +33,7 @@ use crate::storage::{
 /// How many of the newest blocks are looked at where not all are.
 pub const TAIL_BLOCKS: u64 = 256;
 /// No further block is looked at once the newer ones have as many leaves as this: it bounds the time of a start.
-pub const TAIL_LEAVES: u64 = 65_536;
+pub const TAIL_LEAVES: u64 = 16_384;
 
 /// What was looked at, and found whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
